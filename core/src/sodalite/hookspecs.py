@@ -1,0 +1,37 @@
+"""The four hooks of entry-point group ``sodalite.plugin.v1``. Hooks return values; a fifth needs two users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .delegate import Delegate, Unavailable
+    from .kernel import KernelSet, NodeSpec
+    from .plan import Plan
+
+PROJECT = "sodalite"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def sodalite_kernels() -> KernelSet:  # type: ignore[empty-body]
+    """Return the KernelSet this plugin offers; leave out what the CPU lacks."""
+
+
+@hookspec
+def sodalite_delegates(name: str, options: Mapping[str, Any]) -> Delegate | Unavailable | None:
+    """Return the delegate called *name*, Unavailable(why), or None. Asked only for delegates the caller names."""
+
+
+@hookspec(firstresult=True)
+def sodalite_choose_kernel(node: NodeSpec, candidates: Sequence[str]) -> str | None:
+    """Return the plugin name to ask first for *node*, one of *candidates*, or None for the usual order."""
+
+
+@hookspec
+def sodalite_plan_built(plan: Plan) -> None:
+    """Look at a finished plan, for logs; read-only."""

@@ -1,0 +1,389 @@
+"""The kernel contract: what a plugin is shown, what it answers with, and the set it offers.
+
+A kernel is a function ``prepare(node) -> Prepared``, called once a shape. ``Prepared.bind(buffers)`` is called
+once a memory layout and returns the step, a function without arguments that runs the operator.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from .dtypes import memory_dtype
+from .errors import PluginError
+from .graph import EMPTY, Array, Shape, TensorSpec
+
+Step = Callable[[], None]
+
+
+class Reason(enum.Enum):
+    """Why a kernel or a delegate declines a node."""
+
+    TYPE = "type"
+    VERSION = "version"
+    SHAPE = "shape"
+    RANK = "rank"
+    QUANT = "quant"
+    OPTION = "option"
+    DYNAMIC = "dynamic"
+    STATE = "state"
+    ARITHMETIC = "arithmetic"
+    CPU = "cpu"
+    DEVICE = "device"
+    SIZE = "size"
+    PRIORITY = "priority"
+    OTHER = "other"
+
+
+class Unsupported(Exception):  # noqa: N818  an answer, not a failure
+    """Raised by prepare to decline a node: the next candidate is asked, the reason is kept for explain().
+
+    why: one line, lower case; code: its class; detail: anything the plugin wants to add, kept as it is.
+    """
+
+    def __init__(self, why: str, *, code: Reason = Reason.OTHER, detail: Any = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.code = code
+        self.detail = detail
+
+
+class Quality(enum.IntEnum):
+    """How good a kernel is: the highest is asked first, the plugin's name breaks ties."""
+
+    REFERENCE = 0
+    PORTABLE = 10
+    SIMD = 20
+    TUNED = 30
+
+
+LITERT = "litert-2.3"
+GENERATIONS = (LITERT, "tflite-2.14", "tflm")
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How results are to be computed; part of every cache key.
+
+    arithmetic: one of GENERATIONS; precise: prefer accuracy to speed; relaxed: reduced precision is allowed;
+    deterministic: the same bits for any number of threads; threads: at most so many a call.
+    """
+
+    arithmetic: str = LITERT
+    precise: bool = False
+    relaxed: bool = False
+    deterministic: bool = False
+    threads: int = 1
+
+
+def _no_packing(key: object, make: Callable[[], Any]) -> Any:
+    return make()
+
+
+def _no_subplan(index: int) -> Callable[..., list[Array]]:
+    raise Unsupported("runs subgraphs, which this caller does not offer", code=Reason.STATE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeSpec:
+    """All that a kernel sees of a node.
+
+    inputs: None where an optional input is omitted; every shape is known. An input's ``data`` is set if its
+    value is known before running (a constant of the file, or computed from constants).
+    outputs: as the file describes them; shapes may be stale or None: the kernel says what they are.
+    state: the interpreter's dict for resources, shared by its subgraphs.
+    packed(key, make): make() once for this node of the model, shared by all its interpreters; key must name
+    everything that the result depends on beside the node's constants and ``mode``.
+    subplan(i): the i-th subgraph that the options name, as a callable: arrays in, arrays out, in the order of
+    the subgraph's inputs and outputs, with memory of its own and the same state.
+    """
+
+    op: str
+    version: int
+    inputs: tuple[TensorSpec | None, ...]
+    outputs: tuple[TensorSpec, ...]
+    options: Mapping[str, Any] = EMPTY
+    custom_options: bytes = b""
+    intermediates: tuple[TensorSpec | None, ...] = ()
+    mode: Mode = Mode()
+    index: int = 0
+    name: str = ""
+    state: MutableMapping[Any, Any] = field(default_factory=dict)
+    packed: Callable[[Any, Callable[[], Any]], Any] = _no_packing
+    subplan: Callable[[int], Callable[..., list[Array]]] = _no_subplan
+
+
+@dataclass(slots=True, eq=False)
+class Buffers:
+    """The memory of one step, fixed for the life of a plan.
+
+    inputs: arrays of the prepared shapes (read-only where the kernel may not write), None where omitted;
+    outputs: arrays to fill, None for an output whose shape is not known; scratch: uint8 (Prepared.scratch,).
+    emit(i, array) delivers output i: its shape may be new each run, its dtype is the output's.
+    Strings lie in object arrays of ``bytes``.
+    """
+
+    inputs: tuple[Array | None, ...]
+    outputs: tuple[Array | None, ...]
+    scratch: Array
+    emit: Callable[[int, Array], None]
+
+
+class Prepared(NamedTuple):
+    """What prepare found out, and how to bind it to memory."""
+
+    outputs: tuple[Shape | None, ...]  # None: known only after running; the step delivers it with buffers.emit
+    bind: Callable[[Buffers], Step]
+    scratch: int = 0  # arena bytes while the step runs
+    values: Mapping[int, Array] = EMPTY  # outputs known already: they become constants
+    alias: Mapping[int, int] = EMPTY  # output i may take input j's bytes if j dies here
+    writes: frozenset[int] = frozenset()  # inputs it updates: variable tensors only
+    effects: bool = False  # touches state or randomness
+    packed: int = 0  # bytes of packed weights that bind will ask node.packed for
+
+
+Prepare = Callable[[NodeSpec], Prepared]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupSpec:
+    """A matched group of nodes for a fused kernel, or a partition for a delegate.
+
+    members: in execution order; inputs, outputs: the tensors that cross its border, in a fixed order;
+    member_inputs, member_outputs: for each member, tensor indices (-1: omitted). ``state`` and ``packed`` as in
+    NodeSpec.
+    """
+
+    members: tuple[NodeSpec, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    member_inputs: tuple[tuple[int, ...], ...]
+    member_outputs: tuple[tuple[int, ...], ...]
+    mode: Mode = Mode()
+    name: str = ""
+    state: MutableMapping[Any, Any] = field(default_factory=dict)
+    packed: Callable[[Any, Callable[[], Any]], Any] = _no_packing
+
+
+class Member(NamedTuple):
+    """One node of a pattern. inputs: for each input, the label of the member that makes it, or None for any."""
+
+    label: str
+    ops: tuple[str, ...]
+    inputs: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """One implementation of an operator (or of a pattern), as its KernelSet lists it."""
+
+    op: str
+    target: Prepare | str
+    quality: Quality
+    versions: range
+    arithmetic: frozenset[str]
+    pattern: tuple[Member, ...] = ()
+
+    def load(self) -> Callable[[Any], Prepared]:
+        """The prepare function; a lazy one is imported now. Any exception of that import comes through."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+ANY_VERSION = range(1, 1 << 30)
+_P = TypeVar("_P", bound=Callable[..., Any])
+
+
+class KernelSet:
+    """The kernels that a plugin offers: a list that a person can print.
+
+    quality, arithmetic: defaults for the kernels added to it. A set that does not name an arithmetic generation
+    is no candidate when that one is asked for.
+    """
+
+    def __init__(
+        self, *, quality: Quality = Quality.PORTABLE, arithmetic: Iterable[str] = (LITERT,)
+    ) -> None:
+        self._quality = quality
+        self._arithmetic = frozenset(arithmetic)
+        self._kernels: list[Kernel] = []
+        self._seen: set[str] = set()
+
+    def __iter__(self) -> Any:
+        return iter(self._kernels)
+
+    def __len__(self) -> int:
+        return len(self._kernels)
+
+    def register(
+        self,
+        op: str,
+        target: Prepare | str,
+        *,
+        versions: int | range | None = None,
+        quality: Quality | None = None,
+        arithmetic: Iterable[str] | None = None,
+        pattern: tuple[Member, ...] = (),
+    ) -> None:
+        """Offer *target*, a prepare function or "package.module:function", for operator *op*.
+
+        versions: a range of operator versions, or the highest one (1 ... versions); None for any.
+        PluginError if this set has a kernel for *op* already.
+        """
+        if op in self._seen:
+            raise PluginError(f"{op} is claimed twice by one plugin: leave one of the two kernels out")
+        self._seen.add(op)
+        if isinstance(versions, int):
+            versions = range(1, versions + 1)
+        self._kernels.append(
+            Kernel(
+                op,
+                target,
+                self._quality if quality is None else quality,
+                ANY_VERSION if versions is None else versions,
+                self._arithmetic if arithmetic is None else frozenset(arithmetic),
+                pattern,
+            )
+        )
+
+    def lazy(self, op: str, target: str, **how: Any) -> None:
+        """Offer "package.module:function", which is imported when a node first asks for *op*."""
+        if not isinstance(target, str) or target.count(":") != 1:
+            raise PluginError(f'{op}: a lazy kernel is named "package.module:function", got {target!r}')
+        self.register(op, target, **how)
+
+    def prepare(self, op: str, **how: Any) -> Callable[[_P], _P]:
+        """Decorator for a full ``prepare(node) -> Prepared`` function."""
+
+        def decorate(function: _P) -> _P:
+            self.register(op, function, **how)
+            return function
+
+        return decorate
+
+    def fuse(self, name: str, pattern: Iterable[Member], target: Prepare | str, **how: Any) -> None:
+        """Offer ``prepare(group: GroupSpec) -> Prepared`` for a small graph of operators.
+
+        pattern: members in execution order, the last one is the root; each but the root must feed a later one.
+        """
+        members = tuple(Member(*m) for m in pattern)
+        labels = [m.label for m in members]
+        for place, member in enumerate(members):
+            for label in member.inputs:
+                if label is not None and label not in labels[:place]:
+                    raise PluginError(f"fused {name}: member {member.label} reads {label!r}, which no earlier member makes")
+        used = {label for m in members for label in m.inputs}
+        loose = [label for label in labels[:-1] if label not in used]
+        if len(members) < 2 or loose or len(set(labels)) != len(labels):
+            raise PluginError(f"fused {name}: a pattern has two or more members with different labels, and one root {loose}")
+        self.register(f"fused:{name}", target, pattern=members, **how)
+
+    def add(
+        self,
+        op: str,
+        *,
+        types: str | Iterable[str] | None = None,
+        shape: Callable[..., Shape] | None = None,
+        **how: Any,
+    ) -> Callable[[_P], _P]:
+        """Decorator for a plain function over arrays: inputs, then ``out`` (or one ``outN`` an output).
+
+        Options arrive as keywords by their schema names; those of a custom operator are decoded from FlexBuffers.
+        types: the dtypes that inputs and outputs may have; others are declined. None: any.
+        shape: ``shape(*input_shapes, **options)`` -> the output's shape (or a tuple of shapes if there are
+        several outputs); by default outputs have the first input's shape.
+        """
+        allowed = None if types is None else frozenset((types,) if isinstance(types, str) else types)
+
+        def decorate(function: _P) -> _P:
+            self.register(op, _Plain(function, allowed, shape), **how)
+            return function
+
+        return decorate
+
+
+class _Plain:
+    """prepare for a plain function."""
+
+    def __init__(
+        self, function: Callable[..., Any], types: frozenset[str] | None, shape: Callable[..., Any] | None
+    ) -> None:
+        self._function = function
+        self._types = types
+        self._shape = shape
+        self._keywords = _keywords(function)
+
+    def __call__(self, node: NodeSpec) -> Prepared:
+        if self._types is not None:
+            for tensor in (*node.inputs, *node.outputs):
+                if tensor is not None and tensor.dtype not in self._types:
+                    wanted = ", ".join(sorted(self._types))
+                    raise Unsupported(f"{wanted} only, got {tensor.dtype}", code=Reason.TYPE)
+        options = dict(node.options) or decoded_options(node.custom_options)
+        taken = {k: v for k, v in options.items() if self._keywords is None or k in self._keywords}
+        shapes = [None if t is None else t.shape for t in node.inputs]
+        outputs: tuple[Shape | None, ...]
+        if self._shape is None:
+            first = next((s for s in shapes if s is not None), ())
+            outputs = (first,) * len(node.outputs)
+        else:
+            said = self._shape(*shapes, **{k: v for k, v in options.items() if _takes(self._shape, k)})
+            outputs = tuple(said) if said and not isinstance(said[0], (int, np.integer)) else (tuple(said),)
+            if len(node.outputs) == 1 and said == ():
+                outputs = ((),)
+        function = self._function
+
+        def bind(buffers: Buffers) -> Step:
+            inputs, outs = buffers.inputs, buffers.outputs
+            names = ["out"] if len(outs) == 1 else [f"out{i}" for i in range(len(outs))]
+            keywords = dict(zip(names, outs, strict=True), **taken)
+            return lambda: function(*inputs, **keywords)
+
+        return Prepared(outputs=outputs, bind=bind)
+
+
+def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names that *function* takes by keyword; None if it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def _takes(function: Callable[..., Any], keyword: str) -> bool:
+    names = _keywords(function)
+    return names is None or keyword in names
+
+
+def decoded_options(raw: bytes) -> dict[str, Any]:
+    """The options of a custom operator: the FlexBuffers map in *raw* as a dict; {} where there is none.
+
+    Unsupported if the bytes are not a FlexBuffers map: a kernel that knows them reads node.custom_options.
+    """
+    if not raw:
+        return {}
+    from flatbuffers import flexbuffers  # noqa: PLC0415  costs 10 ms, wanted by few
+
+    try:
+        value = flexbuffers.Loads(raw)
+    except Exception as error:  # noqa: BLE001  the decoder raises anything on foreign bytes
+        raise Unsupported(f"custom options are not FlexBuffers ({error})", code=Reason.OPTION) from error
+    if not isinstance(value, dict):
+        raise Unsupported(f"custom options are a FlexBuffers {type(value).__name__}, not a map", code=Reason.OPTION)
+    return value
+
+
+def nbytes(shape: Shape, dtype: str) -> int:
+    """Bytes of one tensor in memory, as a Python int that cannot wrap."""
+    count = 1
+    for size in shape:
+        count *= size
+    return count * memory_dtype(dtype).itemsize
