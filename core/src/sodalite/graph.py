@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
-EMPTY: Mapping[Any, Any] = MappingProxyType({})
+EMPTY: Mapping[Any, Any] = MappingProxyType({})  # unhashable before 3.12, so a default only by a factory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ class Node:
     version: int
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Mapping[str, Any] = EMPTY
+    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     custom_options: bytes = b""
     intermediates: tuple[int, ...] = ()
     writes: frozenset[int] = frozenset()  # positions in inputs that the operator may update
@@ -130,8 +130,8 @@ class Graph:
     nodes: tuple[Node, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    producer: Mapping[int, int] = field(default=EMPTY)  # tensor -> node index
-    readers: Mapping[int, tuple[int, ...]] = field(default=EMPTY)  # tensor -> node indices, ascending
+    producer: Mapping[int, int] = field(default_factory=lambda: EMPTY)  # tensor -> node index
+    readers: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: EMPTY)  # tensor -> node indices, ascending
 
 
 @dataclass(frozen=True, slots=True)

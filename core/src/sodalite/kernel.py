@@ -108,7 +108,7 @@ class NodeSpec:
     version: int
     inputs: tuple[TensorSpec | None, ...]
     outputs: tuple[TensorSpec, ...]
-    options: Mapping[str, Any] = EMPTY
+    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     custom_options: bytes = b""
     intermediates: tuple[TensorSpec | None, ...] = ()
     mode: Mode = Mode()
