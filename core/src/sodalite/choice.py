@@ -1,0 +1,203 @@
+"""The values that resolving works with: what was asked, who owns a node, who declined and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import PluginError, SodaliteError, printable
+from .graph import Graph, Node, TensorSpec
+from .kernel import GroupSpec, Mode, NodeSpec, Prepared, Reason, Unsupported
+from .limits import Limits
+
+if TYPE_CHECKING:
+    from .delegate import Delegate
+    from .plugins import Offer, Registry
+
+
+class Decline(NamedTuple):
+    """One candidate's no. who: a plugin or a delegate."""
+
+    who: str
+    why: str
+    code: Reason = Reason.OTHER
+    detail: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.who} declined ({self.code.name}): {self.why}"
+
+
+class MissingNode(NamedTuple):
+    """A node that nobody runs."""
+
+    node: Node
+    graph: Graph
+    inputs: tuple[TensorSpec | None, ...]
+    declined: tuple[Decline, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Choice:
+    """One step to be: a node, a fused group or a partition, and its owner.
+
+    kind: "kernel", "fused", "delegate" or "folded" (computed once, no step). reads, makes: tensor indices in the
+    order of the step's buffers (-1: omitted).
+    """
+
+    nodes: tuple[Node, ...]
+    kind: str
+    owner: str
+    quality: int
+    declined: tuple[Decline, ...]
+    spec: NodeSpec | GroupSpec
+    prepared: Prepared
+    reads: tuple[int, ...]
+    makes: tuple[int, ...]
+    delegate: Delegate | None = None
+
+    @property
+    def index(self) -> int:
+        return self.nodes[0].index
+
+    @property
+    def op(self) -> str:
+        return "+".join(n.op for n in self.nodes) if len(self.nodes) < 5 else f"{len(self.nodes)} nodes"
+
+    @property
+    def name(self) -> str:
+        return self.nodes[-1].name
+
+    def __str__(self) -> str:
+        return f"{where(self.nodes[0])}" if len(self.nodes) == 1 else f"nodes {self.index}-{self.nodes[-1].index} {self.op}"
+
+
+def where(node: Node) -> str:
+    """How messages call a node: ``node 12 CONV_2D "mobilenet/conv_3"``."""
+    return f'node {node.index} {printable(node.op)} "{printable(node.name)}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user asked of an interpreter.
+
+    kernels: plugins allowed, in the order to ask them; pin: operator or node index -> the one plugin to run it;
+    delegates: asked in this order; keep_all: every tensor keeps memory of its own; strict: an error if a node that a
+    delegate was asked for runs elsewhere; on_delegate_error: "fallback" or "raise"; check: guard bytes, poisoned
+    memory and input checksums.
+    """
+
+    mode: Mode = Mode()
+    kernels: tuple[str, ...] | None = None
+    pin: Mapping[str | int, str] = field(default_factory=dict)
+    delegates: tuple[Delegate, ...] = ()
+    keep_all: bool = False
+    strict: bool = False
+    on_delegate_error: str = "fallback"
+    limits: Limits = Limits()
+    check: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """What resolving needs beside the graph. demoted: (delegate, node index) -> why it is not asked again."""
+
+    graph: Graph
+    registry: Registry
+    settings: Settings
+    state: MutableMapping[Any, Any]
+    packed: Callable[[Any, Callable[[], Any]], Any]
+    subplan: Callable[[Node, int], Any]
+    demoted: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+def prefixed(error: SodaliteError, place: str) -> SodaliteError:
+    """*error* again, with the node it happened at in front, unless it says so already."""
+    text = str(error)
+    if text.startswith(("node ", "nodes ")):
+        return error
+    again = type(error)(f"{place}: {text}")
+    again.__cause__ = error.__cause__
+    return again
+
+
+def pinned(ctx: Context, node: Node) -> str | None:
+    pin = ctx.settings.pin
+    return pin.get(node.index, pin.get(node.op))
+
+
+def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec]) -> NodeSpec:
+    """The node as kernels and delegates see it."""
+    tensors = ctx.graph.tensors
+    mode = ctx.settings.mode
+    return NodeSpec(
+        op=node.op,
+        version=node.version,
+        inputs=tuple(None if i < 0 else specs.get(i, tensors[i]) for i in node.inputs),
+        outputs=tuple(tensors[i] for i in node.outputs),
+        options=node.options,
+        custom_options=node.custom_options,
+        intermediates=tuple(None if i < 0 else tensors[i] for i in node.intermediates),
+        mode=mode,
+        index=node.index,
+        name=node.name,
+        state=ctx.state,
+        subplan=lambda i: ctx.subplan(node, i),
+        packed=lambda key, make: ctx.packed((ctx.graph.index, node.index, mode, key), make),
+    )
+
+
+def with_outputs(spec: NodeSpec, node: Node, specs: Mapping[int, TensorSpec]) -> NodeSpec:
+    return replace(spec, outputs=tuple(specs[i] for i in node.outputs))
+
+
+def group_of(ctx: Context, members: Sequence[Node], specs: Mapping[int, TensorSpec], key: str) -> GroupSpec:
+    """The members as one GroupSpec. Constants are seen through the members' specs, not as inputs."""
+    graph = ctx.graph
+    inside = {i for n in members for i in n.outputs}
+    indices = {n.index for n in members}
+    inputs: dict[int, None] = {}
+    for node in members:
+        for i in node.inputs:
+            if i >= 0 and i not in inside and specs.get(i, graph.tensors[i]).data is None:
+                inputs[i] = None
+    results = set(graph.outputs)
+    outputs = [
+        i for n in members for i in n.outputs if i in results or any(r not in indices for r in graph.readers.get(i, ()))
+    ]
+    mode = ctx.settings.mode
+    return GroupSpec(
+        members=tuple(with_outputs(spec_of(ctx, n, specs), n, specs) for n in members),
+        inputs=tuple(specs.get(i, graph.tensors[i]) for i in inputs),
+        outputs=tuple(specs[i] for i in outputs),
+        member_inputs=tuple(n.inputs for n in members),
+        member_outputs=tuple(n.outputs for n in members),
+        mode=mode,
+        name=members[-1].name,
+        state=ctx.state,
+        packed=lambda k, make: ctx.packed((graph.index, tuple(n.index for n in members), mode, key, k), make),
+    )
+
+
+def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[Decline]) -> Prepared | None:
+    """offer.prepare(spec); None, with the reason in *declined*, if it says Unsupported or cannot be loaded."""
+    try:
+        prepare = ctx.registry.prepare(offer)
+    except PluginError as error:
+        if str(error).startswith("plugin "):  # strict: it is an error at once
+            raise
+        declined.append(Decline(offer.plugin, str(error)))
+        return None
+    try:
+        return prepare(spec)
+    except Unsupported as no:
+        declined.append(Decline(offer.plugin, no.why, no.code, no.detail))
+        return None
+    except SodaliteError as error:
+        raise prefixed(error, place) from error.__cause__
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+        raise PluginError(
+            f"{place}: {ctx.registry.info(offer.plugin)} failed to prepare it: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,124 @@
+"""Give delegates the convex groups of nodes that they do not refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .choice import Choice, Context, Decline, group_of, pinned, spec_of, where, with_outputs
+from .dtypes import OBJECTS
+from .errors import DelegateError, printable
+from .graph import Node, TensorSpec
+from .kernel import Prepared, Reason, Unsupported
+from .partition import convex_groups, dependencies, ties
+
+if TYPE_CHECKING:
+    from .delegate import Delegate
+
+
+def claimed(
+    ctx: Context, delegate: Delegate, start: int, choices: Sequence[Choice | None], specs: dict[int, TensorSpec]
+) -> list[Choice | None]:
+    """Give *delegate* the convex groups of nodes it does not refuse."""
+    nodes = ctx.graph.nodes[start : start + len(choices)]
+    declines: dict[int, Decline] = {}
+    wanted: set[int] = set()
+    for node, choice in zip(nodes, choices, strict=True):
+        no = _refusal(ctx, delegate, node, choice, specs)
+        if no is None:
+            wanted.add(node.index)
+        elif choice is None or choice.kind == "kernel":
+            declines[node.index] = no
+    effects, writes = ties([c for c in choices if c is not None])
+    before = dependencies(ctx.graph, nodes, effects, writes)
+    # nodes folded into constants do not run; groups taken by an earlier delegate stay as they are
+    at = {n.index: k for k, n in enumerate(nodes)}
+    skip = {n.index for c in choices if c is not None and c.kind == "folded" for n in c.nodes}
+    groups = convex_groups([n.index for n in nodes if n.index not in skip], before, wanted)
+    small = [g for g in groups if len(g) < max(1, delegate.min_nodes)]
+    for group in small:
+        for i in group:
+            declines[i] = Decline(delegate.name, f"partition of {len(group)} nodes; at least {delegate.min_nodes}", Reason.SIZE)
+    groups = [g for g in groups if len(g) >= max(1, delegate.min_nodes)]
+    if delegate.max_partitions > 0:
+        ranked = sorted(groups, key=lambda g: (-len(g), g[0]))
+        for group in ranked[delegate.max_partitions :]:
+            for i in group:
+                declines[i] = Decline(delegate.name, f"only the {delegate.max_partitions} largest partitions are taken", Reason.SIZE)
+        groups = sorted(ranked[: delegate.max_partitions])
+    result: list[Choice | None] = list(choices)
+    for group in groups:
+        members = [ctx.graph.nodes[i] if ctx.graph.nodes[i].index == i else nodes[at[i]] for i in group]
+        taken = _compiled(ctx, delegate, members, specs)
+        if isinstance(taken, Decline):
+            declines.update((i, taken) for i in group)
+            continue
+        for i in group[:-1]:
+            result[at[i]] = None
+        result[at[group[-1]]] = taken
+    for k, choice in enumerate(result):
+        if choice is not None and len(choice.nodes) == 1 and choice.index in declines:
+            choice.declined = (*choice.declined, declines[choice.index])
+    return result
+
+
+def _refusal(
+    ctx: Context, delegate: Delegate, node: Node, choice: Choice | None, specs: Mapping[int, TensorSpec]
+) -> Decline | None:
+    name = delegate.name
+    if (why := ctx.demoted.get((name, node.index))) is not None:
+        return Decline(name, why, Reason.DEVICE)
+    if pinned(ctx, node) is not None:
+        return Decline(name, f"pinned to {pinned(ctx, node)}", Reason.PRIORITY)
+    tensors = [specs.get(i, ctx.graph.tensors[i]) for i in (*node.inputs, *node.outputs) if i >= 0]
+    if choice is not None:
+        if choice.kind != "kernel":
+            return Decline(name, f"already {choice.kind}", Reason.PRIORITY)
+        if choice.prepared.effects or choice.prepared.writes:
+            return Decline(name, "updates state", Reason.STATE)
+    if node.writes or node.subgraphs or any(t.variable for t in tensors):
+        return Decline(name, "touches variables or subgraphs", Reason.STATE)
+    dynamic = next((t for t in tensors if t.shape is None), None)
+    if dynamic is not None:
+        return Decline(name, f'the shape of "{printable(dynamic.name)}" is known only after running', Reason.DYNAMIC)
+    if any(t.dtype in OBJECTS for t in tensors):
+        return Decline(name, "strings and resources stay with the kernels", Reason.TYPE)
+    try:
+        no = delegate.refuses(with_outputs(spec_of(ctx, node, specs), node, specs))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+        return Decline(name, f"{type(error).__name__}: {error}")
+    return None if no is None else Decline(name, no.why, no.code, no.detail)
+
+
+def _compiled(ctx: Context, delegate: Delegate, members: Sequence[Node], specs: Mapping[int, TensorSpec]) -> Choice | Decline:
+    group = group_of(ctx, members, specs, delegate.name)
+    try:
+        prepared = delegate.compile(group)
+    except Unsupported as no:
+        return Decline(delegate.name, f"compile: {no.why}", no.code, no.detail)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+        if ctx.settings.on_delegate_error == "raise":
+            text = f"delegate '{delegate.name}' could not compile nodes {members[0].index}-{members[-1].index}: {error}"
+            raise DelegateError(text, device_lost=getattr(error, "device_lost", False)) from error
+        return Decline(delegate.name, f"compile failed: {type(error).__name__}: {error}", Reason.DEVICE)
+    wanted = tuple(t.shape for t in group.outputs)
+    said = tuple(None if s is None else tuple(s) for s in prepared.outputs) if isinstance(prepared, Prepared) else None
+    if said != wanted:
+        return Decline(delegate.name, f"compile answered outputs {said}, the partition's are {wanted}", Reason.SHAPE)
+    # outputs count only when the step has returned: they must not lie over the inputs
+    prepared = prepared._replace(alias={}, writes=frozenset(), effects=False)
+    reads = tuple(t.index for t in group.inputs)
+    makes = tuple(t.index for t in group.outputs)
+    return Choice(tuple(members), "delegate", delegate.name, 0, (), group, prepared, reads, makes, delegate)
+
+
+def refuse_fallback(choices: Sequence[Choice | None]) -> None:
+    left = [c for c in choices if c is not None and c.kind == "kernel"]
+    if left:
+        lines = [f"  {where(c.nodes[0])}: {'; '.join(map(str, c.declined)) or 'not claimed'}" for c in left[:20]]
+        more = [f"  and {len(left) - 20} more"] if len(left) > 20 else []
+        raise DelegateError("\n".join([f"strict: {len(left)} nodes would run on kernels", *lines, *more]))

@@ -1,0 +1,321 @@
+"""Find, guard, register and list plugins.
+
+Finding is cheap: the ``entry_points.txt`` of installed distributions are read directly (importlib.metadata costs ten
+times as much, and stays the fall-back for zips and other finders). A plugin that fails to import, or breaks its
+contract, is left out with one warning and stays listed; it never stops the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .errors import DelegateError, PluginError, PluginWarning, printable
+
+if TYPE_CHECKING:
+    from .delegate import Delegate
+    from .kernel import Kernel, KernelSet, NodeSpec, Prepared
+
+API = 1
+FAMILY = "sodalite.plugin.v"
+GROUP = f"{FAMILY}{API}"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """What is known of one plugin. state: "ready", "failed" or "left out"; why: for the last two."""
+
+    name: str
+    distribution: str
+    version: str
+    entry: str
+    state: str = "ready"
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{printable(self.name)}' ({printable(self.distribution)} {printable(self.version)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One plugin's kernel for one operator, as a candidate."""
+
+    plugin: str
+    kernel: Kernel
+
+
+def entry_points(
+    group: str, path: Iterable[str] | None = None
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """(group, name, value, distribution, version) of each entry point whose group starts with *group*.
+
+    path: folders to look in, by default sys.path. The first distribution of a name on the path wins.
+    """
+    seen: set[str] = set()
+    for folder in sys.path if path is None else path:
+        try:
+            names = os.listdir(folder or ".")
+        except (OSError, ValueError):
+            if folder.endswith((".zip", ".egg", ".whl")):
+                yield from _through_metadata(group, folder, seen)
+            continue
+        for name in sorted(names):
+            stem, dot, ending = name.rpartition(".")
+            if not dot or ending not in ("dist-info", "egg-info"):
+                continue
+            distribution, _, version = stem.partition("-")
+            key = distribution.lower().replace("-", "_").replace(".", "_")
+            if key in seen:
+                continue
+            seen.add(key)
+            try:
+                with open(os.path.join(folder, name, "entry_points.txt"), encoding="utf-8") as file:
+                    text = file.read()
+            except (OSError, UnicodeDecodeError):
+                continue
+            if group in text:
+                for found in _parsed(text, group):
+                    yield *found, distribution.replace("_", "-"), version or _version(os.path.join(folder, name))
+
+
+def _parsed(text: str, group: str) -> Iterator[tuple[str, str, str]]:
+    current = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            current = line.strip("[] ")
+        elif current.startswith(group) and "=" in line and line[0] not in "#;":
+            name, _, value = line.partition("=")
+            yield current, name.strip(), value.partition("[")[0].strip()
+
+
+def _version(info: str) -> str:
+    try:
+        with open(os.path.join(info, "PKG-INFO"), encoding="utf-8") as file:
+            return next((line[9:].strip() for line in file if line.startswith("Version: ")), "?")
+    except (OSError, UnicodeDecodeError):
+        return "?"
+
+
+def _through_metadata(group: str, folder: str, seen: set[str]) -> Iterator[tuple[str, str, str, str, str]]:
+    from importlib import metadata  # noqa: PLC0415  slow; only for zips and odd finders
+
+    for distribution in metadata.distributions(path=[folder]):
+        name = distribution.metadata["Name"] or "?"
+        key = name.lower().replace("-", "_").replace(".", "_")
+        if key in seen:
+            continue
+        seen.add(key)
+        for point in distribution.entry_points:
+            if point.group.startswith(group):
+                yield point.group, point.name, point.value, name, distribution.version
+
+
+class Registry:
+    """The plugins of one installation, as a value. ``Registry.load()`` or ``Registry.of([...])``."""
+
+    def __init__(self, found: Iterable[tuple[PluginInfo, Callable[[], object]]], *, strict: bool = False) -> None:
+        import pluggy  # noqa: PLC0415  not needed to import sodalite
+
+        from . import hookspecs  # noqa: PLC0415
+
+        self._strict = strict
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self.plugins: tuple[PluginInfo, ...] = ()
+        self._offers: dict[str, list[Offer]] = {}
+        self._prepare: dict[int, Callable[[Any], Prepared] | str] = {}
+        self._lock = threading.Lock()
+        for info, load in sorted(found, key=lambda pair: pair[0].name):
+            self._take(info, load)
+        for offers in self._offers.values():
+            offers.sort(key=lambda o: (-o.kernel.quality, o.plugin))
+
+    @classmethod
+    def load(cls) -> Registry:
+        """The installed plugins; found once a process and set of SODALITE_PLUGINS, SODALITE_STRICT_PLUGINS.
+
+        SODALITE_PLUGINS=a,b: only these are imported (empty: none). SODALITE_STRICT_PLUGINS=1: a plugin that is left
+        out is a PluginError.
+        """
+        allowed, strict = os.environ.get("SODALITE_PLUGINS"), os.environ.get("SODALITE_STRICT_PLUGINS", "") not in ("", "0")
+        key = (allowed, strict, tuple(sys.path))
+        with _loading:
+            if key not in _loaded:
+                wanted = None if allowed is None else {n.strip() for n in allowed.split(",")}
+                _loaded.clear()
+                _loaded[key] = cls(_installed(wanted), strict=strict)
+            return _loaded[key]
+
+    @classmethod
+    def of(cls, plugins: Iterable[object] | Mapping[str, object], *, strict: bool = True) -> Registry:
+        """Just these: objects or modules with hookimpls, by ``name``, ``__name__`` or the mapping's keys."""
+        pairs = plugins.items() if isinstance(plugins, Mapping) else ((_name_of(p), p) for p in plugins)
+        return cls(
+            ((PluginInfo(name, "-", "-", "-"), lambda plugin=plugin: plugin) for name, plugin in pairs), strict=strict
+        )
+
+    def _take(self, info: PluginInfo, load: Callable[[], object]) -> None:
+        if info.state == "left out":
+            self.plugins += (info,)
+            return
+        try:
+            if info.state == "failed":
+                raise PluginError(info.why)
+            if any(p.name == info.name and p.state == "ready" for p in self.plugins):
+                raise PluginError("another distribution has a plugin of this name: uninstall one of the two")
+            plugin = load()
+            self._manager.register(plugin, name=info.name)
+            try:
+                self._manager.check_pending()
+                self._read_kernels(info, plugin)
+            except BaseException:
+                self._manager.unregister(plugin)
+                raise
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+            why = f"{type(error).__name__}: {error}" if not isinstance(error, PluginError) else str(error)
+            info = replace(info, state="failed", why=why)
+            if self._strict:
+                raise PluginError(f"{info} cannot be used: {why}") from error
+            warnings.warn(f"{info} is left out: {why}", PluginWarning, stacklevel=4)
+        self.plugins += (info,)
+
+    def _read_kernels(self, info: PluginInfo, plugin: object) -> None:
+        for hook in self._manager.hook.sodalite_kernels.get_hookimpls():
+            if hook.plugin is plugin:
+                kernels: KernelSet = hook.function()
+                for kernel in _checked(kernels):
+                    self._offers.setdefault("fused:" if kernel.pattern else kernel.op, []).append(Offer(info.name, kernel))
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Every operator that some plugin offers a kernel for."""
+        return frozenset(self._offers) - {"fused:"}
+
+    @property
+    def failed(self) -> tuple[PluginInfo, ...]:
+        return tuple(p for p in self.plugins if p.state == "failed")
+
+    def offers(self, op: str, only: Sequence[str] | None = None) -> list[Offer]:
+        """Who offers *op* ("fused:" for all fused kernels), best first.
+
+        only: plugin names allowed, in the order to ask them.
+        """
+        offers = self._offers.get(op, [])
+        if only is None:
+            return offers
+        return sorted((o for o in offers if o.plugin in only), key=lambda o: only.index(o.plugin))
+
+    def prepare(self, offer: Offer) -> Callable[[Any], Prepared]:
+        """The prepare function of *offer*, importing a lazy one. PluginError if that fails, each time alike."""
+        key = id(offer.kernel)
+        with self._lock:
+            known = self._prepare.get(key)
+        if known is None:
+            try:
+                known = offer.kernel.load()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+                known = f"its kernel {offer.kernel.target} cannot be loaded: {type(error).__name__}: {error}"
+                info = self.info(offer.plugin)
+                if self._strict:
+                    raise PluginError(f"{info}: {known}") from error
+                warnings.warn(f"{info}: {known}", PluginWarning, stacklevel=2)
+            with self._lock:
+                self._prepare[key] = known
+        if isinstance(known, str):
+            raise PluginError(known)
+        return known
+
+    def info(self, name: str) -> PluginInfo:
+        return next(p for p in self.plugins if p.name == name)
+
+    def choose(self, node: NodeSpec, candidates: Sequence[str]) -> str | None:
+        """What the plugins' ``sodalite_choose_kernel`` says: a name among *candidates*, or None."""
+        hook = self._manager.hook.sodalite_choose_kernel
+        if not hook.get_hookimpls():
+            return None
+        chosen: str | None = hook(node=node, candidates=tuple(candidates))
+        if chosen is not None and chosen not in candidates:
+            raise PluginError(f"sodalite_choose_kernel answered {chosen!r}; the candidates are {', '.join(candidates)}")
+        return chosen
+
+    def plan_built(self, plan: Any) -> None:
+        hook = self._manager.hook.sodalite_plan_built
+        if hook.get_hookimpls():
+            hook(plan=plan)
+
+    def delegate(self, name: str, options: Mapping[str, Any] | None = None) -> Delegate:
+        """The delegate called *name*. DelegateError if no plugin offers it here, with what each one said."""
+        from .delegate import Unavailable  # noqa: PLC0415
+
+        said = []
+        for hook in self._manager.hook.sodalite_delegates.get_hookimpls():
+            try:
+                answer = hook.function(**dict(zip(hook.argnames, (name, dict(options or {})), strict=False)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+                answer = Unavailable(f"{type(error).__name__}: {error}")
+            if isinstance(answer, Unavailable):
+                said.append(f"  plugin '{hook.plugin_name}': {answer.why}")
+            elif answer is not None:
+                missing = [a for a in ("name", "min_nodes", "max_partitions", "refuses", "compile", "close") if not hasattr(answer, a)]
+                if missing:
+                    raise PluginError(f"plugin '{hook.plugin_name}': its delegate {name!r} lacks {', '.join(missing)}")
+                return answer  # type: ignore[no-any-return]
+        said += [f"  {p} failed to load: {p.why}" for p in self.failed]
+        with_delegates = [h.plugin_name for h in self._manager.hook.sodalite_delegates.get_hookimpls()]
+        if not said:
+            said.append(f"  plugins with delegates here: {', '.join(with_delegates) or 'none'}; install the one that offers it")
+        raise DelegateError("\n".join([f"delegate {printable(name)!r} is not available", *said]))
+
+
+_loading = threading.Lock()
+_loaded: dict[Any, Registry] = {}
+
+
+def _name_of(plugin: object) -> str:
+    name = getattr(plugin, "name", None) or getattr(plugin, "__name__", None) or type(plugin).__name__
+    return str(name).rpartition(".")[2]
+
+
+def _checked(kernels: object) -> Iterable[Kernel]:
+    from .kernel import KernelSet  # noqa: PLC0415
+
+    if not isinstance(kernels, KernelSet):
+        raise PluginError(f"sodalite_kernels returned {type(kernels).__name__}, not a sodalite.KernelSet")
+    return kernels
+
+
+def _installed(wanted: set[str] | None) -> Iterator[tuple[PluginInfo, Callable[[], object]]]:
+    for group, name, value, distribution, version in entry_points(FAMILY):
+        info = PluginInfo(name, distribution, version, value)
+        if wanted is not None and name not in wanted:
+            info = replace(info, state="left out", why="SODALITE_PLUGINS does not list it")
+        elif group != GROUP:
+            spoken = group[len(FAMILY) :]
+            info = replace(
+                info,
+                state="failed",
+                why=f"it speaks plugin API {printable(spoken)}, this sodalite speaks {API}: install versions that fit",
+            )
+        yield info, lambda value=value, info=info: _import(value, info)
+
+
+def _import(value: str, info: PluginInfo) -> object:
+    sys.audit("sodalite.plugin_load", info.name, info.distribution, value)
+    module, _, attributes = value.partition(":")
+    found: Any = importlib.import_module(module)
+    for attribute in filter(None, attributes.split(".")):
+        found = getattr(found, attribute)
+    return found

@@ -1,0 +1,185 @@
+"""Graph -> list[Choice]: who runs each node, with what it prepared, and who declined and why.
+
+Nodes are taken in execution order while all shapes are known. A node whose outputs are known only after running
+ends the segment: what follows is resolved when it has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from .choice import Choice, Context, Decline, MissingNode, attempt, pinned, spec_of, where
+from .claim import claimed, refuse_fallback
+from .dtypes import OBJECTS, memory_dtype
+from .errors import KernelError, PluginError, UnsupportedOpError, printable
+from .fold import fold, foldable
+from .fuse import fused
+from .graph import Node, TensorSpec
+from .kernel import NodeSpec, Prepared, Reason, nbytes
+
+if TYPE_CHECKING:
+    from .plugins import Offer
+
+
+@dataclass(slots=True, eq=False)
+class Resolved:
+    """choices in file order (groups where their last node stands); specs: every tensor known so far; stop: the
+    first node (position in graph.nodes) that waits for a shape, or how many nodes there are."""
+
+    choices: list[Choice]
+    specs: dict[int, TensorSpec]
+    stop: int
+
+
+def resolve(
+    ctx: Context, start: int, known: Mapping[int, TensorSpec], *, keep: frozenset[int] = frozenset(), delegates: bool = True
+) -> Resolved:
+    """Resolve graph.nodes[start:] as far as shapes are known.
+
+    known: specs of the tensors that exist already, with current shapes. UnsupportedOpError lists every node that
+    nobody takes.
+    """
+    specs = dict(known)
+    choices: list[Choice | None] = []
+    missing: list[MissingNode] = []
+    nodes = ctx.graph.nodes
+    asked = ctx.settings.delegates if delegates else ()
+    stop = len(nodes)
+    for position in range(start, len(nodes)):
+        node = nodes[position]
+        waiting = [i for i in node.inputs if i >= 0 and specs.get(i, ctx.graph.tensors[i]).shape is None]
+        if waiting and not missing:
+            stop = position
+            break
+        choice = _one(ctx, node, specs, missing)
+        choices.append(choice)
+        if choice is not None:
+            _learn(ctx, choice, specs)
+        else:
+            specs.update((i, ctx.graph.tensors[i]) for i in node.outputs)
+        if choice is not None and any(s is None for s in choice.prepared.outputs):
+            stop = position + 1
+            break
+    if missing and not asked:
+        _report(ctx, missing, stop)
+    for delegate in asked:
+        choices = claimed(ctx, delegate, start, choices, specs)
+    unowned = {m.node.index for m in missing} - {n.index for c in choices if c is not None for n in c.nodes}
+    if unowned:
+        _report(ctx, [m for m in missing if m.node.index in unowned], stop)
+    if ctx.settings.strict and asked:
+        refuse_fallback(choices)
+    owned = fused(ctx, [c for c in choices if c is not None], specs, keep)
+    return Resolved(owned, specs, stop)
+
+
+def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer]:
+    only = pinned(ctx, node)
+    offers = ctx.registry.offers(node.op, ctx.settings.kernels if only is None else (only,))
+    taken = []
+    for offer in offers:
+        kernel = offer.kernel
+        if node.version not in kernel.versions:
+            highest = kernel.versions.stop - 1
+            declined.append(Decline(offer.plugin, f"version {node.version}; up to {highest} only", Reason.VERSION))
+        elif ctx.settings.mode.arithmetic not in kernel.arithmetic:
+            spoken = ", ".join(sorted(kernel.arithmetic))
+            declined.append(Decline(offer.plugin, f"computes {spoken}, not {ctx.settings.mode.arithmetic}", Reason.ARITHMETIC))
+        else:
+            taken.append(offer)
+    if only is not None and not offers:
+        others = ", ".join(o.plugin for o in ctx.registry.offers(node.op)) or "none"
+        declined.append(Decline(only, f"pinned, but it offers no such kernel; plugins that do: {others}", Reason.PRIORITY))
+    return taken
+
+
+def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: list[MissingNode]) -> Choice | None:
+    declined: list[Decline] = []
+    offers = _candidates(ctx, node, declined)
+    spec = spec_of(ctx, node, specs)
+    if missing and any(t is not None and t.shape is None for t in spec.inputs):
+        if not offers:  # its shapes hang on a node nobody runs: only say whether it is missing too
+            missing.append(MissingNode(node, ctx.graph, spec.inputs, tuple(declined)))
+        return None
+    if len(offers) > 1 and pinned(ctx, node) is None and ctx.settings.kernels is None:
+        first = ctx.registry.choose(spec, [o.plugin for o in offers])
+        offers = sorted(offers, key=lambda o: o.plugin != first) if first else offers
+    for offer in offers:
+        # packed weights belong to the plugin that made them
+        own = replace(spec, packed=lambda key, make, plugin=offer.plugin: spec.packed((plugin, key), make))
+        prepared = attempt(ctx, offer, own, where(node), declined)
+        if prepared is not None:
+            _check_prepared(prepared, node, spec, offer.plugin)
+            return Choice(
+                (node,), "kernel", offer.plugin, int(offer.kernel.quality), tuple(declined), own, prepared, node.inputs, node.outputs
+            )
+    missing.append(MissingNode(node, ctx.graph, spec.inputs, tuple(declined)))
+    return None
+
+
+def _check_prepared(prepared: Any, node: Node, spec: NodeSpec, who: str) -> None:
+    def wrong(what: str) -> NoReturn:
+        raise PluginError(f"{where(node)}: plugin '{who}' {what}")
+
+    if not isinstance(prepared, Prepared):
+        wrong(f"returned {type(prepared).__name__} from prepare, not sodalite.Prepared")
+    if len(prepared.outputs) != len(node.outputs):
+        wrong(f"prepared {len(prepared.outputs)} outputs, the node has {len(node.outputs)}")
+    for i, shape in enumerate(prepared.outputs):
+        if shape is not None and any(not isinstance(d, (int, np.integer)) or d < 0 for d in shape):
+            wrong(f"says output {i} has shape {tuple(shape)}: every dimension must be an int >= 0")
+    for i in prepared.writes:
+        tensor = spec.inputs[i] if 0 <= i < len(spec.inputs) else None
+        if tensor is None or not tensor.variable:
+            wrong(f"wants to write input {i}, which is not a variable tensor")
+    for i, j in prepared.alias.items():
+        if not 0 <= i < len(node.outputs) or not 0 <= j < len(node.inputs) or spec.inputs[j] is None:
+            wrong(f"wants output {i} to take the memory of input {j}: there is no such pair")
+
+
+def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
+    """Enter the outputs' shapes, and their values where they are known before running."""
+    node, prepared = choice.nodes[0], choice.prepared
+    values = dict(prepared.values)
+    tensors = ctx.graph.tensors
+    shapes = [None if s is None else tuple(int(d) for d in s) for s in prepared.outputs]
+    for i, shape in zip(node.outputs, shapes, strict=True):
+        if shape is not None and tensors[i].dtype not in OBJECTS:
+            _check_size(ctx, node, shape, tensors[i])
+        specs[i] = replace(tensors[i], shape=shape)
+    if set(values) != set(range(len(shapes))) and foldable(choice, shapes, specs):
+        values = ctx.packed(("folded", ctx.graph.index, node.index, choice.owner, ctx.settings.mode), lambda: fold(choice, shapes, specs))
+    for i, value in values.items():
+        tensor = specs[node.outputs[i]]
+        array = np.ascontiguousarray(value, memory_dtype(tensor.dtype)).reshape(np.shape(value))
+        array.flags.writeable = False
+        specs[tensor.index] = replace(tensor, data=array, shape=array.shape, source=None)
+    if values and set(values) == set(range(len(shapes))):
+        choice.kind = "folded"
+
+
+def _check_size(ctx: Context, node: Node, shape: tuple[int, ...], tensor: TensorSpec) -> None:
+    limit = ctx.settings.limits.memory
+    size = nbytes(shape, tensor.dtype)
+    if size > (1 << 46 if limit is None else limit):
+        said = "can be addressed" if limit is None else f"the limit of {limit:,} bytes allows"
+        raise KernelError(f'{where(node)}: output "{printable(tensor.name)}" {list(shape)} {tensor.dtype} takes {size:,} bytes, more than {said}')
+
+
+def _report(ctx: Context, missing: list[MissingNode], stop: int) -> NoReturn:
+    """Raise for all the nodes that nobody runs, those behind the stop included where no plugin offers the operator."""
+    from .missing import report  # noqa: PLC0415  only when something is wrong
+
+    seen = {m.node.index for m in missing}
+    for node in ctx.graph.nodes[stop:]:
+        declined: list[Decline] = []
+        if node.index not in seen and not _candidates(ctx, node, declined):
+            inputs = tuple(None if i < 0 else ctx.graph.tensors[i] for i in node.inputs)
+            missing.append(MissingNode(node, ctx.graph, inputs, tuple(declined)))
+    error = report(missing, ctx.registry.failed)
+    assert isinstance(error, UnsupportedOpError)  # noqa: S101  narrows the type
+    raise error
