@@ -132,8 +132,7 @@ def run(case: Case, kernels: Iterable[Kernel] | KernelSet, *, mode: Mode | None 
     memory = _Memory(case, node)
     prepared = prepare(case, kernels, memory.node)
     if prepared.outputs and len(prepared.values) == len(prepared.outputs):
-        known = tuple(np.array(prepared.values[i]) for i in range(len(prepared.outputs)))
-        return Outcome(known, (), prepared)
+        return Outcome(_known(prepared), (), prepared)
     memory.lay_out(prepared)
     step = _bind(prepared, memory)
     first = memory.turn(step, case.steps, PATTERNS[0])
@@ -153,6 +152,17 @@ def run(case: Case, kernels: Iterable[Kernel] | KernelSet, *, mode: Mode | None 
         np.array(prepared.values[i]) if i in prepared.values else a for i, a in enumerate(first[0])
     )
     return Outcome(outputs, first[1], prepared)
+
+
+def evaluate(case: Case, kernels: Iterable[Kernel] | KernelSet) -> tuple[Array, ...]:
+    """The outputs of one run, without repetitions; Broken, Unsupported, or the case's own error."""
+    memory = _Memory(case, node_of(case))
+    prepared = prepare(case, kernels, memory.node)
+    if prepared.outputs and len(prepared.values) == len(prepared.outputs):
+        return _known(prepared)
+    memory.lay_out(prepared)
+    outputs, _ = memory.turn(_bind(prepared, memory), case.steps, PATTERNS[0])
+    return tuple(np.array(prepared.values[i]) if i in prepared.values else a for i, a in enumerate(outputs))
 
 
 def growth(case: Case, kernels: Iterable[Kernel] | KernelSet) -> int:
@@ -175,6 +185,10 @@ def growth(case: Case, kernels: Iterable[Kernel] | KernelSet) -> int:
         return tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
+
+
+def _known(prepared: Prepared) -> tuple[Array, ...]:
+    return tuple(np.array(prepared.values[i]) for i in range(len(prepared.outputs)))
 
 
 def permuted(case: Case, order: Callable[[Array], Array], chosen: Callable[[Tensor], bool]) -> Case:
