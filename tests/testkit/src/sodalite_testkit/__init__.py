@@ -8,11 +8,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .case import Case, case, const, fed, out, q, variable
+    from .suite import conformance
+    from .tolerance import EXACT, LEVELS, NEAR, ULPS, Tolerance
+
+__all__ = [
+    "EXACT",
+    "LEVELS",
+    "NEAR",
+    "ULPS",
+    "Case",
+    "Tolerance",
+    "case",
+    "conformance",
+    "const",
+    "fed",
+    "out",
+    "q",
+    "variable",
+]
+
+_HOME = {"conformance": "suite", **dict.fromkeys(("EXACT", "LEVELS", "NEAR", "ULPS", "Tolerance"), "tolerance")}
 
 
-def conformance(*args: Any, **how: Any) -> Any:
-    """See sodalite_testkit.conformance.conformance: a test function over all cases of a plugin's operators."""
-    from .conformance import conformance as make  # noqa: PLC0415  pytest loads this package in every run
+def __getattr__(name: str) -> Any:
+    """Names are looked up when asked for: pytest imports this package in every run, wanted or not."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
 
-    return make(*args, **how)
+    return getattr(import_module(f".{_HOME.get(name, 'case')}", __name__), name)

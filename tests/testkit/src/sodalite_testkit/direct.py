@@ -9,9 +9,11 @@ read. A rule of the kernel contract that does not hold is a ``Broken`` that name
 from __future__ import annotations
 
 import copy
+import traceback
 import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +122,7 @@ def prepare(case: Case, kernels: Iterable[Kernel] | KernelSet, node: NodeSpec | 
     except Exception as error:
         if case.raises == type(error).__name__:
             raise
-        raise Broken("declines are Unsupported", f"prepare raised {type(error).__name__}: {error}") from error
+        raise Broken("declines are Unsupported", f"prepare raised {_told(error)}") from error
     _check_answer(case, node, prepared)
     return prepared
 
@@ -336,7 +338,7 @@ class _Memory:
                 if held is not None and i not in self.shared:
                     held.poison(pattern)
             self.scratch.poison(pattern)
-            step()
+            self._stepped(step)
         self._check()
         outputs = tuple(
             np.array(self.emitted[i] if held is None else held.array) for i, held in enumerate(self.outputs)
@@ -347,6 +349,17 @@ class _Memory:
             if held is not None and tensor is not None and tensor.role == VARIABLE
         )
         return outputs, variables
+
+    def _stepped(self, step: Step) -> None:
+        try:
+            step()
+        except Broken:
+            raise
+        except Exception as error:
+            if self.case.raises == type(error).__name__:
+                raise
+            rule = "errors have their class" if self.case.raises else "a step runs to its end"
+            raise Broken(rule, f"it raised {_told(error)}") from error
 
     def _check(self) -> None:
         for what, group in (("input", self.inputs), ("output", self.outputs), ("scratch", [self.scratch])):
@@ -362,6 +375,13 @@ class _Memory:
         missing = [i for i, held in enumerate(self.outputs) if held is None and i not in self.emitted]
         if missing:
             raise Broken("outputs of unknown shape are emitted", f"output {missing[0]} was not")
+
+
+def _told(error: Exception) -> str:
+    """The error and the innermost lines that led to it: the kernel's, as a rule."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    lines = [f"  {Path(f.filename).name}:{f.lineno} {f.name}: {f.line}" for f in frames]
+    return "\n".join([f"{type(error).__name__}: {error}", *lines])
 
 
 def _locked(array: Array) -> Array:
