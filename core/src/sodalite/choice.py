@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import PluginError, SodaliteError, printable
+from .errors import KernelError, PluginError, SodaliteError, printable
 from .graph import Graph, Node, TensorSpec
 from .kernel import GroupSpec, Mode, NodeSpec, Prepared, Reason, Unsupported
 from .limits import Limits
@@ -100,7 +100,8 @@ class Settings:
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """What resolving needs beside the graph. demoted: (delegate, node index) -> why it is not asked again."""
+    """What resolving needs beside the graph. demoted: (delegate, node index) -> why it is not asked again;
+    shaped: tensors whose known value hangs on a shape, so that nothing made of it may be kept with the model."""
 
     graph: Graph
     registry: Registry
@@ -109,6 +110,11 @@ class Context:
     packed: Callable[[Any, Callable[[], Any]], Any]
     subplan: Callable[[Node, int], Any]
     demoted: dict[tuple[str, int], str] = field(default_factory=dict)
+    shaped: set[int] = field(default_factory=set)
+
+    def keep(self, tensors: Sequence[int], key: Any, make: Callable[[], Any]) -> Any:
+        """make(), once a model if it hangs on nothing but constants of the file among *tensors*."""
+        return make() if self.shaped.intersection(tensors) else self.packed(key, make)
 
 
 def prefixed(error: SodaliteError, place: str) -> SodaliteError:
@@ -116,7 +122,10 @@ def prefixed(error: SodaliteError, place: str) -> SodaliteError:
     text = str(error)
     if text.startswith(("node ", "nodes ")):
         return error
-    again = type(error)(f"{place}: {text}")
+    try:
+        again = type(error)(f"{place}: {text}")
+    except TypeError:  # a class of somebody's own, with other arguments
+        again = KernelError(f"{place}: {text}")
     again.__cause__ = error.__cause__
     return again
 
@@ -143,7 +152,7 @@ def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec]) -> NodeSp
         name=node.name,
         state=ctx.state,
         subplan=lambda i: ctx.subplan(node, i),
-        packed=lambda key, make: ctx.packed((ctx.graph.index, node.index, mode, key), make),
+        packed=lambda key, make: ctx.keep(node.inputs, (ctx.graph.index, node.index, mode, key), make),
     )
 
 
@@ -175,7 +184,7 @@ def group_of(ctx: Context, members: Sequence[Node], specs: Mapping[int, TensorSp
         mode=mode,
         name=members[-1].name,
         state=ctx.state,
-        packed=lambda k, make: ctx.packed((graph.index, tuple(n.index for n in members), mode, key, k), make),
+        packed=lambda k, make: ctx.keep([i for n in members for i in n.inputs], (graph.index, tuple(n.index for n in members), mode, key, k), make),
     )
 
 

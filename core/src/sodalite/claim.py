@@ -10,56 +10,71 @@ from .dtypes import OBJECTS
 from .errors import DelegateError, printable
 from .graph import Node, TensorSpec
 from .kernel import Prepared, Reason, Unsupported
-from .partition import convex_groups, dependencies, ties
+from .partition import convex_groups, dependencies, ordered, ties
 
 if TYPE_CHECKING:
     from .delegate import Delegate
 
 
 def claimed(
-    ctx: Context, delegate: Delegate, start: int, choices: Sequence[Choice | None], specs: dict[int, TensorSpec]
+    ctx: Context, delegate: Delegate, nodes: Sequence[Node], choices: Sequence[Choice | None], specs: dict[int, TensorSpec]
 ) -> list[Choice | None]:
-    """Give *delegate* the convex groups of nodes it does not refuse."""
-    nodes = ctx.graph.nodes[start : start + len(choices)]
+    """*choices* (one a node of *nodes*, None where nobody runs it yet) with *delegate*'s partitions in them.
+
+    A partition stands where its last node stood; None where the others did.
+    """
     declines: dict[int, Decline] = {}
     wanted: set[int] = set()
-    for node, choice in zip(nodes, choices, strict=True):
-        no = _refusal(ctx, delegate, node, choice, specs)
+    owner = {n.index: c for c in choices if c is not None for n in c.nodes}
+    for node in nodes:
+        no = _refusal(ctx, delegate, node, owner.get(node.index), specs)
         if no is None:
             wanted.add(node.index)
-        elif choice is None or choice.kind == "kernel":
+        else:
             declines[node.index] = no
+    running = [n for n in nodes if n.index not in owner or owner[n.index].kind != "folded"]
     effects, writes = ties([c for c in choices if c is not None])
-    before = dependencies(ctx.graph, nodes, effects, writes)
-    # nodes folded into constants do not run; groups taken by an earlier delegate stay as they are
+    before = dependencies(ctx.graph, running, effects, writes)
+    # what an earlier delegate took runs as one: a group must be convex with those units in one piece
+    units = list(dict.fromkeys(_unit(n, owner) for n in running))
+    first = {i: unit[0] for unit in units for i in unit}
+    joined = {unit[0]: {first[p] for i in unit for p in before[i]} - {unit[0]} for unit in units}
+    sequence = [units[place][0] for place in ordered(units, before)]
     at = {n.index: k for k, n in enumerate(nodes)}
-    skip = {n.index for c in choices if c is not None and c.kind == "folded" for n in c.nodes}
-    groups = convex_groups([n.index for n in nodes if n.index not in skip], before, wanted)
-    small = [g for g in groups if len(g) < max(1, delegate.min_nodes)]
-    for group in small:
-        for i in group:
-            declines[i] = Decline(delegate.name, f"partition of {len(group)} nodes; at least {delegate.min_nodes}", Reason.SIZE)
-    groups = [g for g in groups if len(g) >= max(1, delegate.min_nodes)]
-    if delegate.max_partitions > 0:
-        ranked = sorted(groups, key=lambda g: (-len(g), g[0]))
-        for group in ranked[delegate.max_partitions :]:
-            for i in group:
-                declines[i] = Decline(delegate.name, f"only the {delegate.max_partitions} largest partitions are taken", Reason.SIZE)
-        groups = sorted(ranked[: delegate.max_partitions])
-    result: list[Choice | None] = list(choices)
-    for group in groups:
-        members = [ctx.graph.nodes[i] if ctx.graph.nodes[i].index == i else nodes[at[i]] for i in group]
-        taken = _compiled(ctx, delegate, members, specs)
+    result = list(choices)
+    for group in _worth(delegate, convex_groups(sequence, joined, wanted), declines):
+        taken = _compiled(ctx, delegate, [nodes[at[i]] for i in group], specs)
         if isinstance(taken, Decline):
             declines.update((i, taken) for i in group)
             continue
-        for i in group[:-1]:
+        for i in group:
             result[at[i]] = None
         result[at[group[-1]]] = taken
-    for k, choice in enumerate(result):
-        if choice is not None and len(choice.nodes) == 1 and choice.index in declines:
+    for choice in result:
+        if choice is not None and choice.kind == "kernel" and choice.index in declines:
             choice.declined = (*choice.declined, declines[choice.index])
     return result
+
+
+def _unit(node: Node, owner: Mapping[int, Choice]) -> tuple[int, ...]:
+    choice = owner.get(node.index)
+    return (node.index,) if choice is None else tuple(n.index for n in choice.nodes)
+
+
+def _worth(delegate: Delegate, groups: list[list[int]], declines: dict[int, Decline]) -> list[list[int]]:
+    """The groups that are large enough, and among the largest; the others' nodes are entered in *declines*."""
+    least = max(1, delegate.min_nodes)
+    ranked = sorted((g for g in groups if len(g) >= least), key=lambda g: (-len(g), g[0]))
+    most = delegate.max_partitions if delegate.max_partitions > 0 else len(ranked)
+    for group in groups:
+        if len(group) < least:
+            why = f"partition of {len(group)} nodes; at least {least} wanted"
+        elif group in ranked[most:]:
+            why = f"only the {most} largest partitions are taken"
+        else:
+            continue
+        declines.update((i, Decline(delegate.name, why, Reason.SIZE)) for i in group)
+    return sorted(ranked[:most])
 
 
 def _refusal(

@@ -1,6 +1,6 @@
 """Match the patterns of fused kernels and let them take whole groups of nodes.
 
-A pattern matches only where every inner tensor has one reader, is no graph output and is not kept, and no member is
+A pattern matches only where every inner tensor has one reader, is no graph output and tensors are not kept, and no member is
 pinned or touches state. The highest quality wins, a longer match breaks ties; a fused kernel never replaces better
 single ones.
 """
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from .choice import Context
 
 
-def fused(
-    ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec], keep: frozenset[int]
-) -> list[Choice]:
+def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) -> list[Choice]:
     """*choices* with matched groups replaced, each where its root stood."""
     offers = ctx.registry.offers("fused:", ctx.settings.kernels)
     if not offers or ctx.settings.keep_all:
@@ -31,7 +29,7 @@ def fused(
         if ctx.settings.mode.arithmetic not in offer.kernel.arithmetic:
             continue
         for root in by_node.values():
-            nodes = match(ctx.graph, offer.kernel.pattern, root.nodes[0], by_node, keep)
+            nodes = match(ctx.graph, offer.kernel.pattern, root.nodes[0], by_node)
             if nodes is not None and offer.kernel.quality >= max(by_node[n.index].quality for n in nodes):
                 found.append((-int(offer.kernel.quality), -len(nodes), offer.plugin, root.index, offer, nodes))
     found.sort(key=lambda f: f[:4])
@@ -75,9 +73,7 @@ def _may_fuse(ctx: Context, choice: Choice) -> bool:
     return not any(i >= 0 and ctx.graph.tensors[i].variable for i in node.inputs)
 
 
-def match(
-    graph: Graph, pattern: Sequence[Member], root: Node, allowed: Mapping[int, object], keep: frozenset[int]
-) -> list[Node] | None:
+def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Mapping[int, object]) -> list[Node] | None:
     """The nodes of *graph* that *pattern* covers with its last member at *root*, in file order; None if it does not."""
     bound: dict[str, Node] = {pattern[-1].label: root}
     for member in reversed(pattern):
@@ -97,7 +93,7 @@ def match(
     nodes = sorted(bound.values(), key=lambda n: n.index)
     if len({n.index for n in nodes}) != len(pattern):
         return None
-    results = set(graph.outputs) | keep
+    results = set(graph.outputs)
     for node in nodes:
         for tensor in node.outputs if node is not root else ():
             readers = graph.readers.get(tensor, ())

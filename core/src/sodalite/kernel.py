@@ -11,7 +11,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -86,7 +86,22 @@ def _no_packing(key: object, make: Callable[[], Any]) -> Any:
     return make()
 
 
-def _no_subplan(index: int) -> Callable[..., list[Array]]:
+class SubplanLike(Protocol):
+    """A subgraph that a node names, as a callable: arrays in the order of its inputs -> arrays of its outputs.
+
+    It has memory of its own and the interpreter's state. The arrays it returns are good until its next call.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def __call__(self, *arrays: Array) -> list[Array]: ...
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape | None, ...]:
+        """The outputs' shapes for these input shapes; None where they are known only after running."""
+
+
+def _no_subplan(index: int) -> SubplanLike:
     raise Unsupported("runs subgraphs, which this caller does not offer", code=Reason.STATE)
 
 
@@ -100,8 +115,7 @@ class NodeSpec:
     state: the interpreter's dict for resources, shared by its subgraphs.
     packed(key, make): make() once for this node of the model, shared by all its interpreters; key must name
     everything that the result depends on beside the node's constants and ``mode``.
-    subplan(i): the i-th subgraph that the options name, as a callable: arrays in, arrays out, in the order of
-    the subgraph's inputs and outputs, with memory of its own and the same state.
+    subplan(i): the i-th subgraph that the options name, as a callable (SubplanLike).
     """
 
     op: str
@@ -116,7 +130,7 @@ class NodeSpec:
     name: str = ""
     state: MutableMapping[Any, Any] = field(default_factory=dict)
     packed: Callable[[Any, Callable[[], Any]], Any] = _no_packing
-    subplan: Callable[[int], Callable[..., list[Array]]] = _no_subplan
+    subplan: Callable[[int], SubplanLike] = _no_subplan
 
 
 @dataclass(slots=True, eq=False)

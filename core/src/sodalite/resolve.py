@@ -6,7 +6,7 @@ ends the segment: what follows is resolved when it has run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,7 +15,7 @@ import numpy as np
 from .choice import Choice, Context, Decline, MissingNode, attempt, pinned, spec_of, where
 from .claim import claimed, refuse_fallback
 from .dtypes import OBJECTS, memory_dtype
-from .errors import KernelError, PluginError, UnsupportedOpError, printable
+from .errors import KernelError, PluginError, printable
 from .fold import fold, foldable
 from .fuse import fused
 from .graph import Node, TensorSpec
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Resolved:
-    """choices in file order (groups where their last node stands); specs: every tensor known so far; stop: the
-    first node (position in graph.nodes) that waits for a shape, or how many nodes there are."""
+    """choices in file order (groups where their last node stands); specs: every tensor known so far; rest: the nodes
+    from the first one that waits for a shape."""
 
     choices: list[Choice]
     specs: dict[int, TensorSpec]
-    stop: int
+    rest: Sequence[Node]
 
 
 def resolve(
-    ctx: Context, start: int, known: Mapping[int, TensorSpec], *, keep: frozenset[int] = frozenset(), delegates: bool = True
+    ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec], *, delegates: bool = True
 ) -> Resolved:
-    """Resolve graph.nodes[start:] as far as shapes are known.
+    """Resolve *nodes*, which are in execution order, as far as shapes are known.
 
     known: specs of the tensors that exist already, with current shapes. UnsupportedOpError lists every node that
     nobody takes.
@@ -46,35 +46,34 @@ def resolve(
     specs = dict(known)
     choices: list[Choice | None] = []
     missing: list[MissingNode] = []
-    nodes = ctx.graph.nodes
     asked = ctx.settings.delegates if delegates else ()
     stop = len(nodes)
-    for position in range(start, len(nodes)):
-        node = nodes[position]
-        waiting = [i for i in node.inputs if i >= 0 and specs.get(i, ctx.graph.tensors[i]).shape is None]
-        if waiting and not missing:
+    for position, node in enumerate(nodes):
+        waits = any(i >= 0 and specs.get(i, ctx.graph.tensors[i]).shape is None for i in node.inputs)
+        if waits and not missing:
             stop = position
             break
         choice = _one(ctx, node, specs, missing)
         choices.append(choice)
-        if choice is not None:
-            _learn(ctx, choice, specs)
-        else:
+        if choice is None:
             specs.update((i, ctx.graph.tensors[i]) for i in node.outputs)
-        if choice is not None and any(s is None for s in choice.prepared.outputs):
+            continue
+        _learn(ctx, choice, specs)
+        if None in choice.prepared.outputs:
             stop = position + 1
             break
+    rest = nodes[stop:]
     if missing and not asked:
-        _report(ctx, missing, stop)
+        _report(ctx, missing, rest)
     for delegate in asked:
-        choices = claimed(ctx, delegate, start, choices, specs)
-    unowned = {m.node.index for m in missing} - {n.index for c in choices if c is not None for n in c.nodes}
+        choices = claimed(ctx, delegate, nodes[:stop], choices, specs)
+    owned = {n.index for c in choices if c is not None for n in c.nodes}
+    unowned = [m for m in missing if m.node.index not in owned]
     if unowned:
-        _report(ctx, [m for m in missing if m.node.index in unowned], stop)
+        _report(ctx, unowned, rest)
     if ctx.settings.strict and asked:
         refuse_fallback(choices)
-    owned = fused(ctx, [c for c in choices if c is not None], specs, keep)
-    return Resolved(owned, specs, stop)
+    return Resolved(fused(ctx, [c for c in choices if c is not None], specs), specs, rest)
 
 
 def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer]:
@@ -151,8 +150,12 @@ def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
         if shape is not None and tensors[i].dtype not in OBJECTS:
             _check_size(ctx, node, shape, tensors[i])
         specs[i] = replace(tensors[i], shape=shape)
+    hangs_on_shape = bool(values) or not ctx.shaped.isdisjoint(node.inputs)
     if set(values) != set(range(len(shapes))) and foldable(choice, shapes, specs):
-        values = ctx.packed(("folded", ctx.graph.index, node.index, choice.owner, ctx.settings.mode), lambda: fold(choice, shapes, specs))
+        key = ("folded", ctx.graph.index, node.index, choice.owner, ctx.settings.mode)
+        values = ctx.keep(node.inputs, key, lambda: fold(choice, shapes, specs))
+    if values and hangs_on_shape:
+        ctx.shaped.update(node.outputs)
     for i, value in values.items():
         tensor = specs[node.outputs[i]]
         array = np.ascontiguousarray(value, memory_dtype(tensor.dtype)).reshape(np.shape(value))
@@ -170,16 +173,13 @@ def _check_size(ctx: Context, node: Node, shape: tuple[int, ...], tensor: Tensor
         raise KernelError(f'{where(node)}: output "{printable(tensor.name)}" {list(shape)} {tensor.dtype} takes {size:,} bytes, more than {said}')
 
 
-def _report(ctx: Context, missing: list[MissingNode], stop: int) -> NoReturn:
-    """Raise for all the nodes that nobody runs, those behind the stop included where no plugin offers the operator."""
+def _report(ctx: Context, missing: list[MissingNode], rest: Sequence[Node]) -> NoReturn:
+    """Raise for all the nodes that nobody runs, those not reached included where no plugin offers the operator."""
     from .missing import report  # noqa: PLC0415  only when something is wrong
 
-    seen = {m.node.index for m in missing}
-    for node in ctx.graph.nodes[stop:]:
+    for node in rest:
         declined: list[Decline] = []
-        if node.index not in seen and not _candidates(ctx, node, declined):
+        if not _candidates(ctx, node, declined):
             inputs = tuple(None if i < 0 else ctx.graph.tensors[i] for i in node.inputs)
             missing.append(MissingNode(node, ctx.graph, inputs, tuple(declined)))
-    error = report(missing, ctx.registry.failed)
-    assert isinstance(error, UnsupportedOpError)  # noqa: S101  narrows the type
-    raise error
+    raise report(missing, ctx.registry.failed)
