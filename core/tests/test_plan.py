@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 import pytest
-from graphs import Rows, feed, plugin, runner
-from kernels_for_tests import basic
+from core_graphs import Rows, feed, plugin, runner
+from core_kernels import basic
 
 from sodalite.errors import KernelError, PluginError, ShapeError
 from sodalite.kernel import Buffers, KernelSet, NodeSpec, Prepared
@@ -88,10 +88,10 @@ def chain(length: int) -> Rows:
     return rows
 
 
-def test_a_chain_takes_the_memory_of_two_tensors():
-    """Input and output stay; the intermediates of a chain share two places."""
+def test_a_chain_takes_the_memory_of_three_tensors():
+    """The input stays; intermediates and the output take turns in two more places."""
     run = runner(chain(10).graph(["t0"], ["t10"]), [plugin(basic())], allocate=False)
-    assert run.memory().arena == 4 * 4032
+    assert run.memory().arena == 3 * 4032
     assert not run.allocated
 
 
@@ -212,8 +212,8 @@ def test_a_dynamic_output_cuts_the_plan(check):
         x = np.float32(x)
         nz = x[x != 0]
         e, f, h, d = feed(run, [x])
-        for got, wanted in ((e, nz), (f, x), (h, nz), (d, -nz)):
-            np.testing.assert_array_equal(got, wanted if got is not h else nz)
+        for got, wanted in ((e, nz), (f, x), (h, -nz), (d, -nz)):
+            np.testing.assert_array_equal(got, wanted)
     assert run.shape(rows.names["h"]) == (2,)
     assert all(r.kind == "kernel" for r in run.explain().rows)
 
@@ -360,13 +360,19 @@ def test_an_output_never_delivered_is_an_error():
 
 
 def test_check_mode_finds_who_wrote_where_it_must_not():
+    def arena_of(array):
+        """The bytes that hold *array*, and where it starts in them."""
+        arena = array
+        while arena.base is not None:
+            arena = arena.base
+        return arena, array.ctypes.data - arena.ctypes.data
+
     def writes_input(node: NodeSpec) -> Prepared:
         def bind(b: Buffers):
+            arena, start = arena_of(b.inputs[0])
+
             def step() -> None:
-                base = b.inputs[0]
-                while base.base is not None and not base.flags.writeable:
-                    base = base.base
-                base.reshape(-1)[0] += 1
+                arena[start] ^= 1
                 b.outputs[0][...] = 0
 
             return step
@@ -375,14 +381,11 @@ def test_check_mode_finds_who_wrote_where_it_must_not():
 
     def writes_past(node: NodeSpec) -> Prepared:
         def bind(b: Buffers):
-            arena = b.outputs[0]
-            while arena.base is not None:
-                arena = arena.base
-            end = b.outputs[0].ctypes.data - arena.ctypes.data + b.outputs[0].nbytes
+            arena, start = arena_of(b.outputs[0])
 
             def step() -> None:
                 b.outputs[0][...] = 0
-                arena[end] ^= 1
+                arena[start + b.outputs[0].nbytes] ^= 1
 
             return step
 

@@ -198,7 +198,7 @@ def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[De
         declined.append(Decline(offer.plugin, str(error)))
         return None
     try:
-        return prepare(spec)
+        prepared = prepare(spec)
     except Unsupported as no:
         declined.append(Decline(offer.plugin, no.why, no.code, no.detail))
         return None
@@ -210,3 +210,6 @@ def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[De
         raise PluginError(
             f"{place}: {ctx.registry.info(offer.plugin)} failed to prepare it: {type(error).__name__}: {error}"
         ) from error
+    if not isinstance(prepared, Prepared):
+        raise PluginError(f"{place}: plugin '{offer.plugin}' returned {type(prepared).__name__} from prepare, not sodalite.Prepared")
+    return prepared

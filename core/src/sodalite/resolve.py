@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -120,12 +120,10 @@ def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: lis
     return None
 
 
-def _check_prepared(prepared: Any, node: Node, spec: NodeSpec, who: str) -> None:
+def _check_prepared(prepared: Prepared, node: Node, spec: NodeSpec, who: str) -> None:
     def wrong(what: str) -> NoReturn:
         raise PluginError(f"{where(node)}: plugin '{who}' {what}")
 
-    if not isinstance(prepared, Prepared):
-        wrong(f"returned {type(prepared).__name__} from prepare, not sodalite.Prepared")
     if len(prepared.outputs) != len(node.outputs):
         wrong(f"prepared {len(prepared.outputs)} outputs, the node has {len(node.outputs)}")
     for i, shape in enumerate(prepared.outputs):
