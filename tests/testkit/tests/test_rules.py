@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-
 from sodalite.errors import KernelError
 from sodalite.kernel import Buffers, KernelSet, NodeSpec, Prepared, Reason, Step, Unsupported
 from sodalite_testkit.case import ELEMENTWISE, ROWS, case, const, fed, out, variable

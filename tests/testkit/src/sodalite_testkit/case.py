@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from sodalite.dtypes import DTYPES, memory_dtype
 from sodalite.graph import EMPTY, Array, Quant, Shape
 

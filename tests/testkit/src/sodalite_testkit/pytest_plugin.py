@@ -11,35 +11,38 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --sodalite-record."""
-    group = parser.getgroup("sodalite")
-    group.addoption(
+    parser.getgroup("sodalite").addoption(
         "--sodalite-record",
         metavar="FILE",
         help="append one JSON line a conformance test to FILE: plugin, op, types, said, passed",
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "oracle: compares with ai-edge-litert")
+    path = config.getoption("--sodalite-record")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Record(Path(path)), "sodalite_record")
+
+
 def pytest_report_header() -> str:
-    """The seed that cases draw their data from."""
-    from .case import BASE_SEED  # noqa: PLC0415  not needed by a run without conformance tests
+    from .case import BASE_SEED  # noqa: PLC0415  numpy is not needed to load this plugin
 
     return f"sodalite: data drawn with SODALITE_SEED={BASE_SEED}"
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember what conformance tests said."""
-    if report.when == "call":
-        _SAID.extend((value, report.passed) for name, value in report.user_properties if name == "sodalite")
+class Record:
+    """What conformance tests said in this session."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.said: list[dict[str, Any]] = []
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the record."""
-    path = session.config.getoption("--sodalite-record")
-    if path and not hasattr(session.config, "workerinput"):
-        lines = [json.dumps({**value, "passed": passed}, sort_keys=True) for value, passed in _SAID]
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            found = [value for name, value in report.user_properties if name == "sodalite"]
+            self.said.extend({**value, "passed": report.passed} for value in found if isinstance(value, dict))
 
-
-_SAID: list[tuple[Any, bool]] = []
+    def pytest_sessionfinish(self) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, sort_keys=True) + "\n" for line in self.said)

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from sodalite.errors import SodaliteError
 from sodalite.graph import Array
 from sodalite.kernel import Kernel, KernelSet, Unsupported
 from sodalite.plugins import Registry
 
 from . import oracle as oracles
-from .case import BASE_SEED, ELEMENTWISE, FED, OUTPUT, ROWS, SLOW, Case, Tensor
+from .case import BASE_SEED, ELEMENTWISE, FED, ROWS, SLOW, Case, Tensor
 from .cases import all_cases
 from .direct import Broken, Outcome, evaluate, growth, kernel_for, permuted, run
 from .tolerance import EXACT, Tolerance
