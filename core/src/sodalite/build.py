@@ -296,7 +296,7 @@ class Builder(Subgraph):
         """The number of a buffer that holds *data*, uint8 (n,)."""
         from hashlib import blake2b  # noqa: PLC0415  1 ms that only constants need
 
-        key = (blake2b(memoryview(data), digest_size=16).digest(), data.size)
+        key = (blake2b(data.data, digest_size=16).digest(), data.size)
         if key not in self._shared:
             self._shared[key] = len(self._buffers)
             self._buffers.append(Table("Buffer", data=data))
@@ -304,7 +304,7 @@ class Builder(Subgraph):
 
     def _opcode(self, op: str, version: int | None) -> int:
         """The index of the operator code for *op*, made when it is first asked for."""
-        kind, _, custom = op.rpartition(":")
+        kind, _, custom = op.partition(":")
         name: str | None = None
         if kind == "custom":
             code, name = schema.enum_value("BuiltinOperator", "CUSTOM"), custom

@@ -27,7 +27,9 @@ _LOOKS_LIKE = (
     (b"\x89HDF", "an HDF5 file (a Keras .h5 model?)"),
     (b"\x1f\x8b", "a gzip file: unpack it first"),
     (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
-    (b"<", "an HTML or XML page"),
+    (b"<!", "an HTML or XML page"),
+    (b"<h", "an HTML page"),
+    (b"<?", "an XML page"),
 )
 
 
