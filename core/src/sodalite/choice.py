@@ -171,9 +171,12 @@ def group_of(ctx: Context, members: Sequence[Node], specs: Mapping[int, TensorSp
             if i >= 0 and i not in inside and specs.get(i, graph.tensors[i]).data is None:
                 inputs[i] = None
     results = set(graph.outputs)
-    outputs = [
-        i for n in members for i in n.outputs if i in results or any(r not in indices for r in graph.readers.get(i, ()))
-    ]
+
+    def leaves(i: int) -> bool:
+        readers = graph.readers.get(i, ())
+        return i in results or not readers or any(r not in indices for r in readers)
+
+    outputs = [i for n in members for i in n.outputs if leaves(i)]
     mode = ctx.settings.mode
     return GroupSpec(
         members=tuple(with_outputs(spec_of(ctx, n, specs), n, specs) for n in members),
