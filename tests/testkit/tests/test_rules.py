@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sodalite.build import Builder
 from sodalite.errors import KernelError
 from sodalite.kernel import Buffers, KernelSet, NodeSpec, Prepared, Reason, Step, Unsupported
+from sodalite.model import open_model
+from sodalite_schema import ENUMS, options_kind
 from sodalite_testkit.case import ELEMENTWISE, ROWS, case, const, fed, out, variable
 from sodalite_testkit.direct import Broken, evaluate, growth, options_of, run
 from sodalite_testkit.suite import judge
@@ -334,3 +337,16 @@ def test_evaluate_runs_once() -> None:
     """The short way gives the outputs alone."""
     (got,) = evaluate(NEG, kernels(stepping(negative)))
     assert np.array_equal(got, -X)
+
+
+@pytest.mark.parametrize("op", [op for op in ENUMS["BuiltinOperator"] if options_kind(op)])
+def test_options_are_those_that_core_reads_from_a_file(op: str) -> None:
+    """For every operator with options, left at their defaults (which for those that name subgraphs is no model)."""
+    if any("subgraph" in name for name in options_of(op, {})):
+        return
+    g = Builder()
+    x = g.input("x", (1,), "float32")
+    g.output(g.op(op, [x], [("y", (1,), "float32")]))
+    read = open_model(g.finish()).graphs[0].nodes[0].options
+    assert options_of(op, {}) == dict(read)
+    assert {k: type(v) for k, v in options_of(op, {}).items()} == {k: type(v) for k, v in read.items()}

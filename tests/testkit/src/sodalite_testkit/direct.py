@@ -20,7 +20,7 @@ import numpy as np
 from sodalite.dtypes import DTYPES, OBJECTS, memory_dtype
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, Kernel, KernelSet, Mode, NodeSpec, Prepared, Step, Unsupported
-from sodalite_schema import field_defaults, field_enum, options_kind
+from sodalite_schema import enum_name, field_defaults, field_enum, options_kind
 
 from .case import CONSTANT, FED, VARIABLE, Case, Tensor
 
@@ -100,12 +100,12 @@ def options_of(op: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _readable(enum: str | None, value: Any) -> Any:
-    from sodalite_schema import enum_name  # noqa: PLC0415  keeps the names above short
-
     if enum is not None and isinstance(value, (int, np.integer)):
         name = enum_name(enum, int(value))
         return name.lower() if enum == "TensorType" else name
-    return tuple(value) if isinstance(value, (list, np.ndarray)) else value
+    if isinstance(value, np.ndarray):
+        return value.tobytes() if value.dtype == np.uint8 else tuple(value.tolist())
+    return "" if value is None else value
 
 
 def prepare(case: Case, kernels: Iterable[Kernel] | KernelSet, node: NodeSpec | None = None) -> Prepared:

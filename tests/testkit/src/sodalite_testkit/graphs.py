@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from sodalite.build import Builder, Tensor
 from sodalite.graph import Array, Shape
 
-from .case import draw, generator, limits
+from .case import draw, generator
 
 LARGEST = 3000  # elements of one tensor
 ACTIVATIONS = ("NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1")
@@ -121,7 +120,7 @@ class _Maker:
         return self.g.constant(self.name("i"), np.array(values, np.int32), "int32")
 
     def name(self, letter: str) -> str:
-        return f"{letter}{len(self.g._tensors)}"  # noqa: SLF001  only a number that is not taken yet
+        return f"{letter}{len(self.g._tensors)}"
 
     def op(
         self,
