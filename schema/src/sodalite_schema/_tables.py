@@ -205,7 +205,7 @@ Operator opcode_index:uint inputs:[int] outputs:[int] builtin_options:BuiltinOpt
 Buffer data:[ubyte]@16 offset:ulong size:ulong
 QuantizationParameters min:[float] max:[float] scale:[float] zero_point:[long] details:QuantizationDetails quantized_dimension:int
 CustomQuantization custom:[ubyte]@16
-BlockwiseQuantization scales:int zero_points:int block_size:int
+BlockwiseQuantization scales:int zero_points:int block_size:int block_shape:[int]
 MultiAxisQuantization scales:int zero_points:int block_size:int quantized_dimensions:[int]
 SparsityParameters traversal_order:[int] block_map:[int] dim_metadata:[DimensionMetadata]
 DimensionMetadata format:DimensionType dense_size:int array_segments:SparseIndexVector array_indices:SparseIndexVector
@@ -247,7 +247,7 @@ SVDFOptions rank:int fused_activation_function:ActivationFunctionType asymmetric
 RNNOptions fused_activation_function:ActivationFunctionType asymmetric_quantize_inputs:bool
 SequenceRNNOptions time_major:bool fused_activation_function:ActivationFunctionType asymmetric_quantize_inputs:bool
 BidirectionalSequenceRNNOptions time_major:bool fused_activation_function:ActivationFunctionType merge_outputs:bool asymmetric_quantize_inputs:bool
-FullyConnectedOptions fused_activation_function:ActivationFunctionType weights_format:FullyConnectedOptionsWeightsFormat keep_num_dims:bool asymmetric_quantize_inputs:bool quantized_bias_type:TensorType
+FullyConnectedOptions fused_activation_function:ActivationFunctionType weights_format:FullyConnectedOptionsWeightsFormat keep_num_dims:bool asymmetric_quantize_inputs:bool quantized_bias_type:TensorType quant_spec:[ubyte]
 SoftmaxOptions beta:float
 ConcatenationOptions axis:int fused_activation_function:ActivationFunctionType
 AddOptions fused_activation_function:ActivationFunctionType pot_scale_int16:bool=true
