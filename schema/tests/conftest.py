@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from sodalite_schema import ENUMS, Table, field_enum, union_members
 from sodalite_schema._types import SCALAR, STRING, TABLE, TABLES, UNIONS, VECTOR, fields_of
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Warnings are errors, but for the module that flatbuffers 2.0 imports."""
-    config.addinivalue_line("filterwarnings", "error")
+    """Settings that the tests need wherever they are run from."""
+    for line in (
+        "oracle: compares with ai-edge-litert",
+        "models: needs the folder of real models that SODALITE_MODELS names",
+    ):
+        config.addinivalue_line("markers", line)
+    # flatbuffers 2.0 imports it
     config.addinivalue_line("filterwarnings", "ignore:the imp module is deprecated:DeprecationWarning")
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from sodalite_schema import SchemaError, Table, read, table_kinds, write
 from sodalite_schema._types import SCALAR, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
 
@@ -35,7 +34,7 @@ def tables(draw: st.DrawFn, kind: str) -> Table:
     """Any table of *kind*, with any of its fields."""
     table = Table(kind)
     for field in fields_of(kind):
-        if field.target in UNIONS and field.sort == SCALAR or (kind == "Buffer" and field.name != "data"):
+        if (field.target in UNIONS and field.sort == SCALAR) or (kind == "Buffer" and field.name != "data"):
             continue
         if draw(st.booleans()):
             setattr(table, field.name, draw(values(field)))

@@ -15,9 +15,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
-
 from sodalite_schema import (
     ENUMS,
     SchemaError,
@@ -41,6 +41,9 @@ DEPRECATED = {
 }
 
 
+BITS = {"byte": 8, "short": 16, "int": 32, "long": 64}
+
+
 def model_of(path: Path) -> tuple[bytes, Table]:
     """A file and its model; skips the two that are none, after checking that they are refused."""
     data = path.read_bytes()
@@ -51,6 +54,7 @@ def model_of(path: Path) -> tuple[bytes, Table]:
     return data, read(data)
 
 
+@pytest.mark.models
 def test_real_models_survive_a_round_trip(model_path: Path) -> None:
     """read -> write -> read is equal, buffer data is aligned to 16, and inside <-> outside loses nothing."""
     _, model = model_of(model_path)
@@ -97,7 +101,7 @@ def same_as_litert(table: Table, other: Any, path: str) -> int:
             ), where
         elif field.sort == TABLES:
             assert len(ours) == len(theirs or ()), where
-            for i, (one, their) in enumerate(zip(ours, theirs or ())):
+            for i, (one, their) in enumerate(zip(ours, theirs or (), strict=True)):
                 compared += same_as_litert(one, their, f"{where}[{i}]")
         else:
             assert (ours is None) == (theirs is None), where
@@ -106,27 +110,30 @@ def same_as_litert(table: Table, other: Any, path: str) -> int:
     return compared
 
 
+@pytest.mark.oracle
+@pytest.mark.models
 def test_litert_reads_the_same_from_real_models(model_path: Path, litert: Any) -> None:
     """Every field of every table."""
     data, model = model_of(model_path)
     assert same_as_litert(model, litert.ModelT.InitFromPackedBuf(data, 0), "model") > 10
 
 
+@pytest.mark.oracle
 def test_litert_reads_the_same_from_what_we_write(full: Table, litert: Any) -> None:
     """Every table of the schema."""
     data = write(full)
     assert same_as_litert(read(data), litert.ModelT.InitFromPackedBuf(data, 0), "model") > 1000
 
 
+@pytest.mark.oracle
 def test_we_read_what_litert_s_classes_write(small: Table, litert: Any) -> None:
     """A file by another writer, in another order."""
-    import flatbuffers
-
     builder = flatbuffers.Builder(0)
     builder.Finish(litert.ModelT.InitFromPackedBuf(write(small), 0).Pack(builder), b"TFL3")
     assert read(bytes(builder.Output())) == small
 
 
+@pytest.mark.oracle
 def test_enums_and_unions_are_litert_s(litert: Any) -> None:
     """The same names for the same numbers, in both directions; 'NONE' is not a member of ours."""
     for enum, members in ENUMS.items():
@@ -142,6 +149,7 @@ def test_enums_and_unions_are_litert_s(litert: Any) -> None:
         assert ours == theirs, union
 
 
+@pytest.mark.oracle
 def test_slots_types_and_defaults_are_litert_s(litert: Any) -> None:
     """Slot, width and default of every field, as LiteRT's writer has them."""
     source = inspect.getsource(litert)
@@ -162,8 +170,10 @@ def test_slots_types_and_defaults_are_litert_s(litert: Any) -> None:
             if (table + "Add" + name).startswith(kind + "Add")
         )
         theirs[kind, int(slot)] = field, what, default
-    spelled = dict(byte="Int8", ubyte="Uint8", short="Int16", ushort="Uint16", int="Int32", uint="Uint32", long="Int64",
-                   ulong="Uint64", float="Float32", double="Float64", bool="Bool")  # fmt: skip
+    spelled = {f"u{name}": f"Uint{bits}" for name, bits in BITS.items()} | {
+        n: f"Int{bits}" for n, bits in BITS.items()
+    }
+    spelled |= {"float": "Float32", "double": "Float64", "bool": "Bool"}
     count = 0
     for kind in table_kinds():
         fields = fields_of(kind)
@@ -225,7 +235,7 @@ def same_as_json(table: Table, other: dict[str, Any], path: str) -> None:
             assert np.allclose(ours, theirs, rtol=1e-6, atol=0), where
         elif field.sort == TABLES:
             assert len(ours) == len(theirs), where
-            for i, (one, their) in enumerate(zip(ours, theirs)):
+            for i, (one, their) in enumerate(zip(ours, theirs, strict=True)):
                 same_as_json(one, their, f"{where}[{i}]")
         else:
             assert (

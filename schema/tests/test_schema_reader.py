@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from sodalite_schema import ReadLimits, SchemaError, Table, field_names, read, vector_offset, write
+from sodalite_schema import (
+    ReadLimits,
+    SchemaError,
+    Table,
+    field_names,
+    read,
+    table_kinds,
+    vector_offset,
+    write,
+)
+from sodalite_schema._types import TABLE, TABLES, UNION, UNIONS, fields_of
 
 
 def refusal(data: Any, **limits: Any) -> str:
@@ -273,8 +282,6 @@ def test_depth_is_limited(full: Table) -> None:
 
 def test_the_format_cannot_nest_in_itself() -> None:
     """No kind of table can reach itself, so that no file can make the reader recurse for ever."""
-    from sodalite_schema import table_kinds
-    from sodalite_schema._types import TABLE, TABLES, UNION, UNIONS, fields_of
 
     def depth(kind: str, above: tuple[str, ...]) -> int:
         assert kind not in above
@@ -380,7 +387,9 @@ def check(data: bytes) -> bool:
         return False
     assert repr(model)
     nodes = [node for graph in model.subgraphs for node in graph.operators]
-    outside = [buffer.offset for buffer in model.buffers] + [node.large_custom_options_offset for node in nodes]
+    outside = [buffer.offset for buffer in model.buffers] + [
+        node.large_custom_options_offset for node in nodes
+    ]
     again = read(write(model))
     assert any(outside) or again == model
     return True

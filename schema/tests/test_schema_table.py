@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import sodalite_schema
 from sodalite_schema import (
     ENUMS,
@@ -258,3 +257,12 @@ def test_everything_public_is_there() -> None:
     """`__all__` is sorted and true."""
     assert list(sodalite_schema.__all__) == sorted(sodalite_schema.__all__)
     assert all(hasattr(sodalite_schema, name) for name in sodalite_schema.__all__)
+
+
+def test_the_readme_s_first_listing_runs() -> None:
+    """And prints what the README says."""
+    parts = (HERE.parent / "README.md").read_text(encoding="utf-8").split("```")
+    done = subprocess.run(
+        [sys.executable, "-c", parts[1].removeprefix("python")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == parts[3].strip()

@@ -9,9 +9,9 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import flatbuffers
 import numpy as np
 import pytest
-
 from sodalite_schema import SchemaError, Table, read, vector_offset, write
 
 if TYPE_CHECKING:
@@ -314,9 +314,7 @@ def test_weights_are_copied_a_few_times_at_most() -> None:
 
 def test_too_much_for_a_flatbuffer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the builder's limit lowered, since 2 GiB are too many for a test."""
-    from flatbuffers import Builder
-
-    monkeypatch.setattr(Builder, "MAX_BUFFER_SIZE", 1 << 16)
+    monkeypatch.setattr(flatbuffers.Builder, "MAX_BUFFER_SIZE", 1 << 16)
     with pytest.raises(
         SchemaError, match=r"does not fit in the 2 GiB of a FlatBuffer; try external_data=True"
     ):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,7 +62,7 @@ def _parse(value: str, base: str) -> Any:
     return float(value or 0) if base in ("float", "double") else int(value or 0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _empty(dtype: str) -> np.ndarray[Any, Any]:
     array: np.ndarray[Any, Any] = np.empty(0, dtype)
     array.flags.writeable = False
@@ -72,7 +72,7 @@ def _empty(dtype: str) -> np.ndarray[Any, Any]:
 _OFFSET = np.dtype("<u4")
 
 
-@lru_cache(maxsize=None)
+@cache
 def fields_of(kind: str) -> tuple[Field, ...]:
     """The fields of table *kind* in slot order; KeyError for an unknown kind."""
     out: list[Field] = []

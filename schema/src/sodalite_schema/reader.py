@@ -148,7 +148,7 @@ class _Reader:
             raise Fault(self._too_much(depth))
         table: Table = object.__new__(cls)
         values = table.__dict__
-        values.update(zip(names, unpack(view, position)))
+        values.update(zip(names, unpack(view, position), strict=True))
         _set_position(table, position)
         _set_file(table, self.file)
         for name, place, field in refs:
@@ -246,7 +246,7 @@ class _Reader:
 
 def _compile(kind: str, inline: int, slots: tuple[int, ...]) -> _Plan:
     """The plan of a vtable: *slots* are the places of the fields in a table of *inline* bytes, 0 for absent ones."""
-    present = sorted((place, field) for place, field in zip(slots, fields_of(kind)) if place)
+    present = sorted((place, field) for place, field in zip(slots, fields_of(kind), strict=False) if place)
     layout, end, mask, phase = "<4x", 4, 3, 0
     for place, field in present:
         width = field.width

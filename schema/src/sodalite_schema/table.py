@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,9 @@ class Table:
         np.ndarray[Any, Any] | None
     )  # the whole file as uint8, so that `vector_offset` can find a view in it
     _names: tuple[str, ...] = ()
-    _unions: dict[str, tuple[str, ...]]  # noqa: RUF012  field -> kinds that it may hold; set once, by `class_of`
+    _unions: dict[str, tuple[str, ...]]
 
-    def __new__(cls, kind: str, /, **fields: Any) -> Table:
+    def __new__(cls, kind: str, /, **fields: Any) -> Table:  # noqa: ARG004, PYI034  __init__ takes the fields
         """An empty table of the class that belongs to *kind*."""
         self: Table = object.__new__(class_of(kind))
         object.__setattr__(self, "position", -1)
@@ -43,9 +43,9 @@ class Table:
     def __init__(self, kind: str, /, **fields: Any) -> None:
         for name, value in fields.items():
             setattr(self, name, value)
-        for name in fields:  # a tag that was given beats the one that its union field implied
+        for name, value in fields.items():  # a tag that was given beats the one that its union field implied
             if name.endswith("_type"):
-                setattr(self, name, fields[name])
+                setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self._names:
@@ -95,7 +95,7 @@ def _rebuild(kind: str, values: dict[str, Any]) -> Table:
     return table
 
 
-@lru_cache(maxsize=None)
+@cache
 def class_of(kind: str) -> type[Table]:
     """The class of *kind*: a `Table` whose class attributes are the schema's defaults."""
     if kind not in TABLE_LINES:
@@ -129,9 +129,9 @@ def _same_fields(a: Table, b: Table) -> bool:
         if field.sort == VECTOR:
             same = _same_vector(x, y, field.dtype)
         elif field.sort == TABLES:
-            same = len(x) == len(y) and all(p == q for p, q in zip(x, y))
+            same = len(x) == len(y) and all(p == q for p, q in zip(x, y, strict=True))
         else:
-            same = bool(x == y or (x != x and y != y))  # noqa: PLR0124  NaN equals NaN here
+            same = bool(x == y or (x != x and y != y))
         if not same:
             return False
     return True

@@ -102,9 +102,9 @@ class _Writer:
     """One pass over a model. *tail* collects what follows the FlatBuffer, if that is to begin at byte *base*."""
 
     def __init__(self, room: int, external: bool | None, base: int) -> None:
-        import flatbuffers  # type: ignore[import-untyped]  # noqa: PLC0415  reading does not need it
+        import flatbuffers  # noqa: PLC0415  reading does not need it
         from flatbuffers import number_types  # noqa: PLC0415
-        from flatbuffers.builder import BuilderSizeError  # type: ignore[import-untyped]  # noqa: PLC0415
+        from flatbuffers.builder import BuilderSizeError  # noqa: PLC0415
 
         self.too_big: type[Exception] = BuilderSizeError
         self.builder: Any = flatbuffers.Builder(min(room, flatbuffers.Builder.MAX_BUFFER_SIZE))
