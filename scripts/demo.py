@@ -35,8 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         active = os.environ.get("VIRTUAL_ENV")
         folder = Path(active) if active else ROOT / ".venv"
         python = installed(folder)
-        command = executable(python.parent.parent, "sodalite")
-        print(f"installed into {folder}: {command}")
+        print(f"installed into {folder}: {executable(python.parent.parent, 'sodalite')}")
         if not active:
             print(f"activate it with: . {folder.relative_to(ROOT)}/bin/activate")
         return 0

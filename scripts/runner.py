@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -75,9 +76,9 @@ def uv_settings(pip_config: str) -> dict[str, str]:
     pip_config: what `pip config list` prints: lines such as global.index-url='https://...'. A later line wins, and
     a setting of the environment (":env:.") wins over all.
     """
-    lines = re.findall(r"^(:env:|global|install)\.([a-z-]+)='(.*)'$", pip_config, re.MULTILINE)
+    lines = re.findall(r"^(:env:|global|install)\.([a-z-]+)=('.*'|\".*\")$", pip_config, re.MULTILINE)
     lines.sort(key=lambda line: ("global", "install", ":env:").index(line[0]))
-    found = {name: value for _, name, value in lines}
+    found = {name: str(ast.literal_eval(value)) for _, name, value in lines}
     settings = {}
     if found.get("index-url"):
         settings["UV_DEFAULT_INDEX"] = found["index-url"]

@@ -49,6 +49,7 @@ class Package:
 
     key: str
     name: str
+    description: str
     folder: Path
     dependencies: tuple[str, ...]
     test: tuple[str, ...]
@@ -69,7 +70,7 @@ def requirement_name(requirement: str) -> str:
 
 def packages(root: Path = ROOT) -> dict[str, Package]:
     """Every package of the checkout by its key, in the order of their folders."""
-    found = {}
+    found: dict[str, Package] = {}
     for file in sorted([*root.glob("*/pyproject.toml"), *root.glob("*/*/pyproject.toml")]):
         if any(part.startswith(".") for part in file.relative_to(root).parts):
             continue
@@ -84,6 +85,7 @@ def packages(root: Path = ROOT) -> dict[str, Package]:
         found[key] = Package(
             key=key,
             name=canonical(project["name"]),
+            description=project.get("description", ""),
             folder=file.parent,
             dependencies=tuple(project.get("dependencies", ())),
             test=tuple(data.get("dependency-groups", {}).get("test", ())),
@@ -229,9 +231,9 @@ def build_one(package: Package, scratch: Path, tools: Path) -> Path:
 def build_tools(stale: Iterable[Package]) -> Path:
     """A folder with the back ends that *stale* need, for PYTHONPATH; made once for a kind of Python."""
     known = {package.name for package in packages().values()}
-    wanted = {line for package in stale for line in package.build if requirement_name(line) not in known}
+    lines = {line for package in stale for line in package.build if requirement_name(line) not in known}
     # setuptools before 70.1 needs the package wheel beside it, which no pyproject.toml should have to name
-    wanted = sorted(wanted | {"setuptools>=70.1"})
+    wanted = sorted(lines | {"setuptools>=70.1"})
     folder = WHEELS / f"tools-{sys.implementation.cache_tag}"
     stamp = folder / "requirements.json"
     if read_json(stamp).get("requirements") != wanted:
@@ -327,7 +329,17 @@ def install(keys: Sequence[str], *, test: bool = False, quiet: bool = False) -> 
 
 def run_tests(keys: Sequence[str], arguments: Sequence[str]) -> int:
     """pytest on the tests folders of the named packages; its exit code."""
-    folders = [package.folder / "tests" for package in chosen(keys, packages())]
+    wanted = chosen(keys, packages())
+    folders = [package.folder / "tests" for package in wanted]
+    reports = os.environ.get("SODALITE_REPORTS")
+    conforming = any(
+        requirement_name(line) == "sodalite-testkit" for package in wanted for line in package.test
+    )
+    if reports and conforming:  # what the coverage table is made from
+        arguments = [
+            *arguments,
+            f"--sodalite-record={Path(reports) / (os.environ.get('TOX_ENV_NAME', 'tests') + '.jsonl')}",
+        ]
     command = [
         sys.executable,
         "-m",

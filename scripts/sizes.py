@@ -1,7 +1,6 @@
 """The sizes of the wheels as built, against the budgets; and what the smallest installation needs.
 
-python scripts/sizes.py              # build, print the table, exit code 1 if something is over its budget
-python scripts/sizes.py --markdown   # the table of the README
+python scripts/sizes.py     # build, print the table, exit code 1 if something is over its budget
 """
 
 from __future__ import annotations
@@ -36,13 +35,10 @@ def needs(wheel: Path) -> set[str]:
     return {requirement_name(line) for line in lines if "extra ==" not in line}
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     known = packages()
     wheels = build(quiet=True)
     measured = {key: sizes(wheel) for key, wheel in wheels.items()}
-    if "--markdown" in arguments:
-        print(markdown(measured))
-        return 0
     width = max(len(package.name) for package in known.values())
     print(f"{'package':{width}} {'wheel':>9} {'unpacked':>10}")
     for key, (packed, unpacked) in measured.items():
@@ -64,20 +60,9 @@ def main(arguments: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def markdown(measured: dict[str, tuple[int, int]]) -> str:
-    """Rows of the README's table. In kilobytes: a byte more or less in a package is no change to the README."""
-    known = packages()
-    lines = ["| package | what it is | wheel, kB | unpacked, kB |", "|---|---|---:|---:|"]
-    for key, (packed, unpacked) in measured.items():
-        package = known[key]
-        folder = package.folder.relative_to(package.folder.parents[len(package.folder.parts) - 1])
-        lines.append(f"| [{package.name}]({folder}) | | {packed / 1000:.0f} | {unpacked / 1000:.0f} |")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main())
     except Trouble as trouble:
         print(trouble, file=sys.stderr)
         sys.exit(1)

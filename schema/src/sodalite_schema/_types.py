@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,16 +47,12 @@ def _lines(text: str) -> dict[str, str]:
     return dict(line.partition(" ")[::2] for line in text.splitlines())
 
 
-_FIRST, _SECOND = _lines(_tables.BUILTIN_OPTIONS), _lines(_tables.BUILTIN_OPTIONS_2)
-TABLE_LINES = _lines(_tables.TABLES) | _FIRST | _SECOND
+TABLE_LINES = _lines(_tables.TABLES)
 ENUM_LINES = _lines(_tables.ENUMS)
-UNIONS = {name: tuple(line.split()) for name, line in _lines(_tables.UNIONS).items()}
-UNIONS |= {"BuiltinOptions": tuple(_FIRST), "BuiltinOptions2": tuple(_SECOND)}
-
-
-def operator_tags() -> dict[str, str]:
-    """Operator -> the tag of its options table, negative in BuiltinOptions2; "" if it has none."""
-    return dict(word.partition(":")[::2] for word in ENUM_LINES["BuiltinOperator"].split()[1:])
+UNIONS: dict[str, tuple[str, ...]] = {
+    name: tuple(line.split()) for name, line in _lines(_tables.UNIONS).items()
+}
+OPTIONS = _lines(_tables.OPTIONS)
 
 
 def _parse(value: str, base: str) -> Any:
@@ -66,7 +62,7 @@ def _parse(value: str, base: str) -> Any:
     return float(value or 0) if base in ("float", "double") else int(value or 0)
 
 
-@cache
+@lru_cache(maxsize=None)
 def _empty(dtype: str) -> np.ndarray[Any, Any]:
     array: np.ndarray[Any, Any] = np.empty(0, dtype)
     array.flags.writeable = False
@@ -76,7 +72,7 @@ def _empty(dtype: str) -> np.ndarray[Any, Any]:
 _OFFSET = np.dtype("<u4")
 
 
-@cache
+@lru_cache(maxsize=None)
 def fields_of(kind: str) -> tuple[Field, ...]:
     """The fields of table *kind* in slot order; KeyError for an unknown kind."""
     out: list[Field] = []

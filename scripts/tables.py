@@ -1,0 +1,158 @@
+"""Write the generated tables of the documentation, or check that they are what the code says.
+
+    python scripts/tables.py                    # check: print what is out of date, exit code 1
+    python scripts/tables.py --write            # bring them up to date
+    python scripts/tables.py --record FILE ...  # also the coverage table, from what conformance tests wrote there
+
+A table stands between `<!-- table: NAME -->` and `<!-- end table -->`. Sodalite and its schema must be installed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from siblings import ROOT, Trouble, build, packages
+from sizes import sizes
+
+MARK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end table -->)", re.DOTALL)
+PLUGIN = "cpu_ref"
+SLACK = 0.1  # a size in the README is out of date when it is wrong by more than a tenth
+
+
+def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join("---" for _ in head) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(line) + " |" for line in body)]) + "\n"
+
+
+# -- what the code says
+
+
+def exceptions() -> list[type[BaseException]]:
+    from sodalite import errors
+
+    found = [
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    return [value for value in found if value.__module__ == errors.__name__]
+
+
+def first_line(text: str | None) -> str:
+    return " ".join((text or "").strip().split("\n\n")[0].split())
+
+
+def errors_table() -> str:
+    """Each error class: what it derives from, and its docstring's first paragraph."""
+    lines = []
+    for error in exceptions():
+        if not issubclass(error, Warning):
+            bases = ", ".join(f"`{base.__name__}`" for base in error.__bases__)
+            lines.append((f"`{error.__name__}`", bases, first_line(error.__doc__)))
+    return rows(("class", "is also", "meaning"), lines)
+
+
+def warnings_table() -> str:
+    lines = [(f"`{w.__name__}`", first_line(w.__doc__)) for w in exceptions() if issubclass(w, Warning)]
+    return rows(("class", "meaning"), lines)
+
+
+def packages_table() -> str:
+    """The distributions with their sizes in kilobytes."""
+    known = packages()
+    lines = []
+    for key, wheel in build(quiet=True).items():
+        packed, unpacked = sizes(wheel)
+        folder = known[key].folder.relative_to(ROOT).as_posix()
+        kilobytes = (f"{size / 1000:.0f}" for size in (packed, unpacked))
+        lines.append((f"[{known[key].name}]({folder})", known[key].description, *kilobytes))
+    return rows(("package", "what it is", "wheel, kB", "unpacked, kB"), lines)
+
+
+def coverage_table(records: Iterable[Path]) -> str:
+    """Operators and types of which some case ran and agreed, and none failed, in the records of conformance tests."""
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in records:
+        for line in record.read_text(encoding="utf-8").splitlines():
+            said = json.loads(line)
+            if said["plugin"] == PLUGIN:
+                # an expected failure and an expected decline pass as tests, but fill no cell
+                agreed = said["said"] == "agrees" and said["passed"]
+                seen[said["op"], said["types"]].add("agrees" if agreed else said["said"])
+    by_op: dict[str, list[str]] = defaultdict(list)
+    for (op, types), verdicts in sorted(seen.items()):
+        if "agrees" in verdicts and "wrong" not in verdicts:
+            by_op[op].append(f"`{types}`")
+    return rows(("operator", "types"), ((op, ", ".join(types)) for op, types in by_op.items()))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "errors": errors_table,
+    "warnings": warnings_table,
+    "packages": packages_table,
+}
+
+
+# -- pages
+
+
+def pages() -> list[Path]:
+    """Every Markdown file of the repository."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    return sorted(found + [package.folder / "README.md" for package in packages().values()])
+
+
+def same(old: str, new: str) -> bool:
+    """Whether two tables say the same, but for numbers that are near enough."""
+    number = re.compile(r"(?<= )\d+(?= \|)")
+    if number.sub("#", old) != number.sub("#", new):
+        return False
+    pairs = zip(map(int, number.findall(old)), map(int, number.findall(new)), strict=True)
+    return all(abs(a - b) <= max(1, SLACK * b) for a, b in pairs)
+
+
+def update(page: Path, tables: Mapping[str, Callable[[], str]], *, write: bool) -> list[str]:
+    """The names of the tables in *page* that were out of date."""
+    stale = []
+    text = page.read_text(encoding="utf-8")
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match[2]
+        if name not in tables:
+            return match[0]
+        new = tables[name]()
+        if same(match[3], new):
+            return match[0]
+        stale.append(name)
+        return match[1] + new + match[4]
+
+    result = MARK.sub(replaced, text)
+    if stale and write:
+        page.write_text(result, encoding="utf-8")
+    return stale
+
+
+def main(arguments: Sequence[str]) -> int:
+    write = "--write" in arguments
+    tables = dict(TABLES)
+    if "--record" in arguments:
+        records = [Path(name) for name in arguments[arguments.index("--record") + 1 :]]
+        tables = {"coverage": lambda: coverage_table(records)}
+    stale = [(page, name) for page in pages() for name in update(page, tables, write=write)]
+    for page, name in stale:
+        print(f"{page.relative_to(ROOT)}: table {name} {'written' if write else 'is out of date'}")
+    if stale and not write:
+        record = "--record .tox/reports/*.jsonl" if "coverage" in tables else ""
+        print(f"bring them up to date with: python scripts/tables.py --write {record}".rstrip())
+    return 1 if stale and not write else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)
+        sys.exit(1)
