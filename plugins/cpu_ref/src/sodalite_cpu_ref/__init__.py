@@ -9,8 +9,7 @@ from sodalite.hookspecs import hookimpl
 from sodalite.kernel import KernelSet, Quality
 
 # (operator, highest version, module:prepare), by operator
-TABLE: tuple[tuple[str, int, str], ...] = (
-)
+TABLE: tuple[tuple[str, int, str], ...] = (("CONV_2D", 8, "conv:conv_2d"),)
 
 kernels = KernelSet(quality=Quality.REFERENCE)
 for _op, _versions, _target in TABLE:

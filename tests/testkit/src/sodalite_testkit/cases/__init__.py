@@ -9,6 +9,7 @@ import importlib
 from ..case import Case
 
 FAMILIES = (
+    "conv",
     "relu",
 )  # fmt: skip  one a line, sorted: easier to merge
 

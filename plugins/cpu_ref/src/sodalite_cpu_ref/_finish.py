@@ -1,0 +1,71 @@
+"""What comes after a sum of products in float kernels: scales, bias and clamp, in pieces that stay in the cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from sodalite.graph import Array
+from sodalite.quant import float_activation_range
+
+from ._checks import option
+from ._columns import Row, pieces, repeated, upto
+
+CHUNK = 32768
+
+Finish = Callable[[Array], None]  # called with the bias of each column
+
+
+def float_range(activation: str) -> tuple[float, float]:
+    """float_activation_range, or Unsupported for an activation that is not a clamp."""
+    return option(lambda: float_activation_range(activation))
+
+
+def clamp(out: Array, low: float, high: float) -> None:
+    """Clamp *out* in place; NaN stays."""
+    if low > -math.inf or high < math.inf:
+        np.clip(out, low, high, out=out)
+
+
+def bind_float(out: Array, low: float, high: float) -> Finish:
+    """finish(bias): out = clamp(out + bias). out: contiguous (m, o) float32."""
+    rows, columns = out.shape
+    row = Row(columns, np.float32)
+    views = [(out[p].reshape(s), row.values[: s[1]]) for p, s in pieces(rows, columns, CHUNK)]
+
+    def finish(bias: Array) -> None:
+        row.set(bias)
+        for piece, extra in views:
+            np.add(piece, extra, out=piece)
+            clamp(piece, low, high)
+
+    return finish
+
+
+def bind_scaled(
+    acc: Array, out: Array, scales: Array, factor: Callable[[], np.float32], low: float, high: float
+) -> Finish:
+    """finish(bias): out = clamp(acc · scales · factor() + bias), each product rounded to float32.
+
+    acc: contiguous (m, o) integers in float32 or float64; scales: float32 (1,) or (o,); factor: asked each run.
+    """
+    rows, columns = out.shape
+    row = Row(columns, np.float32)
+    along = repeated(scales, columns)
+    views = [
+        (acc[p].reshape(s), out[p].reshape(s), upto(along, s[1]), row.values[: s[1]])
+        for p, s in pieces(rows, columns, CHUNK)
+    ]
+
+    def finish(bias: Array) -> None:
+        row.set(bias)
+        by = factor()
+        for sums, piece, scale, extra in views:
+            np.copyto(piece, sums, casting="same_kind")
+            np.multiply(piece, scale, out=piece)
+            np.multiply(piece, by, out=piece)
+            np.add(piece, extra, out=piece)
+            clamp(piece, low, high)
+
+    return finish
