@@ -68,7 +68,7 @@ def test_what_is_listed_must_happen(pytester: pytest.Pytester) -> None:
         pytester,
         "declines={'NEG-*': 'float only', 'EXP-*': 'no'}, known_wrong={'ABS-*': 'x', 'ABS-int*': 'y'}",
     )
-    assert "is listed as declined (float only), but agrees: unlist it" in said["NEG-float32-2"]
+    assert "is listed as declined (float only), but is not (agrees): unlist it" in said["NEG-float32-2"]
     assert said["NEG-int32-2"] == "passed"
     assert "matches no case" in said["declines[EXP-*]"]
     assert "matches no case" in said["known_wrong[ABS-int*]"]

@@ -67,18 +67,33 @@ def conformance(
             case.check(chosen)
             return
         wanted = {title: _matching(entries, case) for title, entries in lists.items()}
-        said = judge(case, kernels, other, leaks=case.id in watched)
+        try:
+            said = judge(case, kernels, other, leaks=case.id in watched)
+        except NoOracle as why:
+            pytest.skip(str(why))
         record_property("sodalite", {"plugin": name, "op": case.op, "types": case.dtypes, "said": said.kind})
         complaint = said.against(wanted["declines"], wanted["known_wrong"])
         if complaint:
             pytest.fail(f"{case.id}: {complaint}\n(drawn with SODALITE_SEED={BASE_SEED})", pytrace=False)
 
     test.__doc__ = f"What {name} makes of every case."
-    return test
+    return pytest.mark.oracle(test) if other is None and any(c.oracle != "expected" for c in chosen) else test
+
+
+class NoOracle(Exception):  # noqa: N818  a reason to skip
+    """There is no LiteRT here, and the case needs it."""
+
+
+class _Unjudged(Exception):  # noqa: N818  becomes a verdict
+    pass
 
 
 class Verdict:
-    """What came of a case. kind: "agrees", "declined" or "wrong"; why: the decline, or the rule and what broke it."""
+    """What came of a case.
+
+    kind: "agrees", "declined", "wrong", or "unjudged" if the oracle has no answer, so that the case is of no use; why:
+    the decline, the rule and what broke it, or what the oracle said.
+    """
 
     def __init__(self, kind: str, why: str = "") -> None:
         self.kind = kind
@@ -86,22 +101,27 @@ class Verdict:
 
     def against(self, declines: str | None, known_wrong: str | None) -> str | None:
         """A complaint if this is not what the lists say; the arguments are the reasons listed, or None."""
+        if self.kind == "unjudged":
+            return f"{self}: change the case, or give it oracle= and expected="
         if declines is not None:
-            return None if self.kind == "declined" else f"is listed as declined ({declines}), but {self}: unlist it"
+            return None if self.kind == "declined" else f"is listed as declined ({declines}), but is not ({self}): unlist it"
         if known_wrong is not None:
-            return None if self.kind == "wrong" else f"is listed as known wrong ({known_wrong}), but {self}: unlist it"
+            return None if self.kind == "wrong" else f"is listed as known wrong ({known_wrong}), but is not ({self}): unlist it"
         if self.kind == "declined":
             return f"{self}; list it in declines= with a reason, or support it"
         return self.why if self.kind == "wrong" else None
 
     def __str__(self) -> str:
-        return {"agrees": "agrees", "declined": f"declined: {self.why}", "wrong": f"is wrong: {self.why}"}[self.kind]
+        return self.kind if self.kind == "agrees" else f"{self.kind}: {self.why}"
 
 
 def judge(
     case: Case, kernels: Iterable[Kernel] | KernelSet, reference: str | None = None, *, leaks: bool = True
 ) -> Verdict:
-    """Run *case* by every rule. reference: as for conformance; leaks: also look for memory that grows."""
+    """Run *case* by every rule. reference: as for conformance; leaks: also look for memory that grows.
+
+    NoOracle if LiteRT is needed and not installed.
+    """
     kernels = tuple(kernels)
     try:
         if case.raises:
@@ -116,6 +136,8 @@ def judge(
         return Verdict("declined", f"{answer.why} ({answer.code.name})")
     except Broken as broken:
         return Verdict("wrong", str(broken))
+    except _Unjudged as silent:
+        return Verdict("unjudged", str(silent))
     return Verdict("agrees")
 
 
@@ -143,10 +165,10 @@ def right_answer(case: Case, reference: str | None) -> tuple[tuple[Array, ...] |
 
     why = oracles.missing()
     if why is not None:
-        pytest.skip(why)
+        raise NoOracle(why)
     answer = oracles.oracle().ask(model_of(case), case.fed, case.oracle, steps=case.steps)
     if answer.kind != "ok":
-        pytest.fail(f"{case.id}: LiteRT ({case.oracle}) does not run this case: {answer.kind}, {answer.text}", pytrace=False)
+        raise _Unjudged(f"LiteRT ({case.oracle}) does not run it: {answer.kind}, {answer.text}")
     return answer.outputs, f"LiteRT ({case.oracle})"
 
 

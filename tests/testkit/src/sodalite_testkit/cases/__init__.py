@@ -15,7 +15,8 @@ FAMILIES = (
 
 
 @functools.cache
-def _family(name: str) -> tuple[Case, ...]:
+def family_cases(name: str) -> tuple[Case, ...]:
+    """The cases of one family of FAMILIES."""
     return tuple(importlib.import_module(f".{name}", __name__).cases())
 
 
@@ -24,7 +25,7 @@ def _all() -> tuple[Case, ...]:
     found: dict[str, str] = {}
     every = []
     for family in FAMILIES:
-        for case in _family(family):
+        for case in family_cases(family):
             if case.id in found:
                 raise ValueError(f"two cases are called {case.id} ({found[case.id]}, {family}): give one a note=")
             found[case.id] = family
