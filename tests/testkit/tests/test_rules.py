@@ -329,7 +329,7 @@ def test_strings_are_emitted() -> None:
 
 def test_growth_is_measured_in_bytes() -> None:
     """A step that keeps nothing grows by next to nothing."""
-    assert growth(NEG, kernels(stepping(negative))) < 2048
+    assert growth(NEG, kernels(stepping(negative))) < 2000
     assert growth(NEG, kernels(hoards)) > 50 * 12 * 4 * 50
 
 
