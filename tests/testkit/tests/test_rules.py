@@ -52,7 +52,7 @@ def negative(b: Buffers) -> None:
 
 def raw(array: Any, before: int = 0, after: int = 0) -> Any:
     """The bytes of *array* and some around it, as C code would reach them."""
-    import ctypes  # noqa: PLC0415  here alone
+    import ctypes
 
     address = array.ctypes.data - before
     return np.ctypeslib.as_array((ctypes.c_uint8 * (array.nbytes + before + after)).from_address(address))
@@ -180,9 +180,9 @@ def test_a_broken_rule_is_named(name: str) -> None:
 
 
 def _near(case_: Case) -> Case:
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from sodalite_testkit.tolerance import ULPS  # noqa: PLC0415
+    from sodalite_testkit.tolerance import ULPS
 
     return replace(case_, tolerance=ULPS(2))
 

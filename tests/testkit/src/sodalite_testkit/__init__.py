@@ -22,6 +22,6 @@ def __getattr__(name: str) -> Any:
     """Import the suite when it is asked for: pytest imports this package in every run, wanted or not."""
     if name != "conformance":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .suite import conformance  # noqa: PLC0415
+    from .suite import conformance
 
     return conformance

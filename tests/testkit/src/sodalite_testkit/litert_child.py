@@ -67,7 +67,7 @@ def main() -> None:
     """Answer until the parent closes the pipe."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    from ai_edge_litert import interpreter as interpreters  # noqa: PLC0415  after its prints were sent away
+    from ai_edge_litert import interpreter as interpreters
 
     send(answers, "ready")
     while True:

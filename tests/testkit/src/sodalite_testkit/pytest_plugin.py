@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> str:
-    from .case import BASE_SEED  # noqa: PLC0415  numpy is not needed to load this plugin
+    from .case import BASE_SEED
 
     return f"sodalite: data drawn with SODALITE_SEED={BASE_SEED}"
 

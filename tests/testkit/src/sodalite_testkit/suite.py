@@ -161,7 +161,7 @@ def right_answer(case: Case, reference: str | None) -> tuple[tuple[Array, ...] |
             return known, reference
     if case.oracle == "expected":
         return None, "expected"
-    from .model import model_of  # noqa: PLC0415  a plugin's own cases may need no model
+    from .model import model_of
 
     why = oracles.missing()
     if why is not None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import sodalite
 from sodalite.errors import SodaliteError, UnsupportedOpError
 from sodalite.graph import Array
