@@ -9,7 +9,6 @@ seeded by the case's id and the base seed (environment variable SODALITE_SEED, 0
 
 from __future__ import annotations
 
-import functools
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from sodalite.dtypes import DTYPES, memory_dtype
 from sodalite.graph import EMPTY, Array, Quant, Shape
-from sodalite_schema import ENUMS, field_defaults, options_kind
 
 from .tolerance import EXACT, Tolerance
 
@@ -291,14 +289,6 @@ def _known(tensor: Tensor) -> Array:
     return tensor.values
 
 
-@functools.cache
-def _defaults(op: str) -> Mapping[str, Any]:
-    """Scalar options of a builtin operator that go without saying."""
-    known = not op.startswith("custom:") and op in ENUMS["BuiltinOperator"]
-    kind = options_kind(op) if known else None
-    return {} if kind is None else {k: v for k, v in field_defaults(kind).items() if isinstance(v, (bool, int, float))}
-
-
 def _id(
     op: str,
     inputs: Sequence[Tensor | None],
@@ -311,10 +301,9 @@ def _id(
     kinds = list(dict.fromkeys(t.dtype for t in present))
     shapes = ["x".join(map(str, t.shape)) or "scalar" for t in inputs if t is not None and t.shape is not None]
     said = []
-    usual = _defaults(op)
     for key, value in options.items():
-        if key in usual and value == usual[key]:
-            continue
+        if value == 1 and key.startswith(("stride", "dilation")):
+            continue  # goes without saying
         if isinstance(value, str):
             said.append(value.lower())
         elif value is True:
