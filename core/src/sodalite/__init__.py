@@ -1,0 +1,61 @@
+"""Run TensorFlow Lite models; every operator kernel comes from a plugin.
+
+    import sodalite
+    model = sodalite.load("model.tflite")
+    result = model(array)
+
+``sodalite.Interpreter`` has the interface of ``tf.lite.Interpreter``. Names are imported when first used: importing
+this package loads neither a plugin nor the plugin machinery.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "delegate": "Delegate Unavailable",
+    "easy": "LoadedModel Session load",
+    "errors": "CorruptModelError DelegateError DelegateLoadError DelegateWarning KernelError ModelError"
+    " ModelNotFoundError NoValueError PluginError PluginWarning ShapeError SodaliteError UnsupportedModelError"
+    " UnsupportedOpError",
+    "graph": "Graph Node Quant Signature TensorSpec",
+    "hookspecs": "hookimpl hookspec",
+    "interpreter": "Interpreter InterpreterWithCustomOps OpResolverType load_delegate",
+    "kernel": "Buffers GroupSpec Kernel KernelSet Member Mode NodeSpec Prepared Quality Reason Unsupported",
+    "limits": "Limits",
+    "model": "Model open_model",
+    "plugins": "Registry",
+    "signature": "SignatureRunner",
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names.split()}
+__all__ = [*sorted(_MODULES), "build"]  # noqa: PLE0604  names made above
+
+if TYPE_CHECKING:
+    from . import build as build
+    from .delegate import *  # noqa: F403  what the table above says, for type checkers
+    from .easy import *  # noqa: F403
+    from .errors import *  # noqa: F403
+    from .graph import *  # noqa: F403
+    from .hookspecs import *  # noqa: F403
+    from .interpreter import *  # noqa: F403
+    from .kernel import *  # noqa: F403
+    from .limits import *  # noqa: F403
+    from .model import *  # noqa: F403
+    from .plugins import *  # noqa: F403
+    from .signature import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name == "build":
+        return import_module(".build", __name__)
+    if name not in _MODULES:
+        raise AttributeError(f"module 'sodalite' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -50,6 +50,14 @@ class DelegateError(SodaliteError, RuntimeError):
         self.device_lost = device_lost
 
 
+class NoValueError(KernelError, ValueError):
+    """A tensor has no value to read or no memory to write: not allocated yet, or its memory was reused."""
+
+
+class DelegateLoadError(DelegateError, ValueError):
+    """No installed plugin offers the delegate asked for, or it cannot work here."""
+
+
 class PluginError(SodaliteError):
     """A plugin breaks its contract: claims an operator twice, answers with the wrong kind of value, ..."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .choice import Choice, Context, Settings, where
 from .dtypes import OBJECTS, memory_dtype
-from .errors import KernelError, ShapeError, printable
+from .errors import KernelError, NoValueError, ShapeError, printable
 from .explain import Explanation, Memory, explanation
 from .fallback import Fallback
 from .graph import Array, Graph, Node, Shape, TensorSpec
@@ -168,7 +168,7 @@ class Runner:
 
     def _allocated(self) -> Plan:
         if self._plan is None:
-            raise KernelError("memory is not allocated: call allocate_tensors() first, and again after each resize")
+            raise NoValueError("memory is not allocated: call allocate_tensors() first, and again after each resize")
         return self._plan
 
     def input(self, tensor: int) -> Array:
@@ -176,14 +176,14 @@ class Runner:
         return self._allocated().arrays[tensor]
 
     def value(self, tensor: int) -> Array:
-        """The memory of a tensor after running. KernelError if it was reused, or never written."""
+        """The memory of a tensor after running. NoValueError if it was reused, or never written."""
         plan = self._allocated()
         spec = self.graph.tensors[tensor]
         for part in reversed(plan.chain()):
             if tensor in part.late:
                 return part.late[tensor]
             if tensor in part.sketch.home and part.sketch.recycled(tensor) and not self.settings.keep_all:
-                raise KernelError(
+                raise NoValueError(
                     f'tensor {tensor} "{printable(spec.name)}": its memory was used again after its last reader; '
                     "make the interpreter with experimental_preserve_all_tensors=True to read it"
                 )
@@ -193,7 +193,7 @@ class Runner:
             return self._variables[tensor]
         if spec.data is not None:
             return spec.data
-        raise KernelError(
+        raise NoValueError(
             f'tensor {tensor} "{printable(spec.name)}" has no value: it is inside a fused kernel or a partition, or its '
             "operator has not run"
         )
