@@ -308,7 +308,7 @@ def _id(
             said.append(value.lower())
         elif value is True:
             said.append(key)
-        elif value not in (False, None):
+        elif value is not False and value is not None:
             text = "x".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             said.append(f"{key}={text}")
     return "-".join([op, *kinds, *shapes, *said, *([note] if note else [])])
