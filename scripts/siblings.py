@@ -328,26 +328,18 @@ def install(keys: Sequence[str], *, test: bool = False, quiet: bool = False) -> 
 
 
 def run_tests(keys: Sequence[str], arguments: Sequence[str]) -> int:
-    """pytest on the tests folders of the named packages; its exit code."""
+    """Run pytest on the tests of the named packages; its exit code. Trouble if one of them has no tests."""
     wanted = chosen(keys, packages())
-    folders = [package.folder / "tests" for package in wanted]
+    folders = [(package.folder / "tests").relative_to(ROOT).as_posix() for package in wanted]
+    bare = [folder for folder in folders if not (ROOT / folder).is_dir()]
+    if bare:
+        raise Trouble(f"there are no tests in {', '.join(bare)}")
     reports = os.environ.get("SODALITE_REPORTS")
-    conforming = any(
-        requirement_name(line) == "sodalite-testkit" for package in wanted for line in package.test
-    )
-    if reports and conforming:  # what the coverage table is made from
-        arguments = [
-            *arguments,
-            f"--sodalite-record={Path(reports) / (os.environ.get('TOX_ENV_NAME', 'tests') + '.jsonl')}",
-        ]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        *(str(f.relative_to(ROOT)) for f in folders if f.is_dir()),
-        *arguments,
-    ]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    if reports and any(requirement_name(line) == "sodalite-testkit" for p in wanted for line in p.test):
+        # what the coverage table is made from
+        record = Path(reports) / f"{os.environ.get('TOX_ENV_NAME', 'tests')}.jsonl"
+        arguments = [*arguments, f"--sodalite-record={record}"]
+    return subprocess.run([sys.executable, "-m", "pytest", *folders, *arguments], cwd=ROOT, check=False).returncode
 
 
 # -- small things
