@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> int:
         "-e",
         ",".join(names),
         "--discover",
-        *(str(p.path) for p in found),
+        *(str(p.path) for p in (work.whole, *work.units, *found)),
     ]
     done = subprocess.run(
         [*command, *(["--", *rest] if rest else [])], cwd=ROOT, env=environment, check=False
