@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001  a script beside the package
 """Turn schema.fbs into src/sodalite_schema/_tables.py.
 
 Run it after every change to schema.fbs. With --check it writes nothing and fails if the committed file is stale.
@@ -23,8 +24,9 @@ _HEADER = '''\
 # Made by generate.py from schema.fbs: change that file and run it again.
 """The format's tables as text, one declaration a line; `_types.py` reads them.
 
-ENUMS: name, base type, members counted from 0. UNIONS: name, members counted from 1. OPTIONS: operator, its
-options table. TABLES: name, then field:type[=default][@alignment] in slot order; a union takes two slots.
+ENUMS: name, base type, members counted from 0; :n after an operator is the tag of its options table, negative in
+BuiltinOptions2. UNIONS: name, members counted from 1. TABLES: name, then field:type[=default][@alignment] in slot
+order, where a union takes two slots. BUILTIN_OPTIONS, BUILTIN_OPTIONS_2: tables that are a union's members, in its order.
 """
 '''
 
@@ -35,24 +37,39 @@ def strip_comments(text: str) -> str:
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    """schema.fbs -> {"ENUMS": lines, "UNIONS": lines, "OPTIONS": lines, "TABLES": lines}."""
-    out: dict[str, list[str]] = {"ENUMS": [], "UNIONS": [], "OPTIONS": [], "TABLES": []}
+    """schema.fbs -> the lines of each text of _tables.py."""
     declarations = _DECLARATION.findall(strip_comments(text))
     enums = {name: _members(name, body) for what, name, _, body in declarations if what == "enum"}
+    unions = {name: re.findall(r"\w+", body) for what, name, _, body in declarations if what == "union"}
     known = {name for _, name, _, _ in declarations} | set(_SCALARS) | {"string"}
-    for what, name, base, body in declarations:
-        if what == "enum":
-            out["ENUMS"].append(" ".join([name, base, *enums[name]]))
-        elif what == "union":
-            out["UNIONS"].append(" ".join([name, *re.findall(r"\w+", body)]))
-        else:
-            out["TABLES"].append(" ".join([name, *_fields(name, body, enums, known)]))
-    operators = re.search(r"enum BuiltinOperator.*?\}", text, re.DOTALL)
-    if operators:
-        out["OPTIONS"] = [
-            f"{a} {b}" for a, b in re.findall(r"(\w+) = \d+,  // (\w+)$", operators[0], re.MULTILINE)
-        ]
-    return out
+    tables = {
+        name: " ".join([name, *_fields(name, body, enums, known)])
+        for what, name, _, body in declarations
+        if what == "table"
+    }
+    first, second = unions.pop("BuiltinOptions"), unions.pop("BuiltinOptions2")
+    tags = {kind: f":{i}" for i, kind in enumerate(first, 1)} | {
+        kind: f":-{i}" for i, kind in enumerate(second, 1)
+    }
+    operators = re.findall(r"^  (\w+) = \d+,  // (\w+)$", text, re.MULTILINE)
+    suffix = {op: tags[kind] for op, kind in operators}
+    return {
+        "ENUMS": [
+            " ".join(
+                [
+                    name,
+                    base,
+                    *(item + suffix.get(item, "") * (name == "BuiltinOperator") for item in enums[name]),
+                ]
+            )
+            for what, name, base, _ in declarations
+            if what == "enum"
+        ],
+        "UNIONS": [" ".join([name, *members]) for name, members in unions.items()],
+        "TABLES": [line for kind, line in tables.items() if kind not in tags],
+        "BUILTIN_OPTIONS": [tables[kind] for kind in first],
+        "BUILTIN_OPTIONS_2": [tables[kind] for kind in second],
+    }
 
 
 def _members(name: str, body: str) -> list[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +47,16 @@ def _lines(text: str) -> dict[str, str]:
     return dict(line.partition(" ")[::2] for line in text.splitlines())
 
 
-TABLE_LINES = _lines(_tables.TABLES)
+_FIRST, _SECOND = _lines(_tables.BUILTIN_OPTIONS), _lines(_tables.BUILTIN_OPTIONS_2)
+TABLE_LINES = _lines(_tables.TABLES) | _FIRST | _SECOND
 ENUM_LINES = _lines(_tables.ENUMS)
-UNIONS: dict[str, tuple[str, ...]] = {
-    name: tuple(line.split()) for name, line in _lines(_tables.UNIONS).items()
-}
-OPTIONS = _lines(_tables.OPTIONS)
+UNIONS = {name: tuple(line.split()) for name, line in _lines(_tables.UNIONS).items()}
+UNIONS |= {"BuiltinOptions": tuple(_FIRST), "BuiltinOptions2": tuple(_SECOND)}
+
+
+def operator_tags() -> dict[str, str]:
+    """Operator -> the tag of its options table, negative in BuiltinOptions2; "" if it has none."""
+    return dict(word.partition(":")[::2] for word in ENUM_LINES["BuiltinOperator"].split()[1:])
 
 
 def _parse(value: str, base: str) -> Any:
@@ -62,7 +66,7 @@ def _parse(value: str, base: str) -> Any:
     return float(value or 0) if base in ("float", "double") else int(value or 0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _empty(dtype: str) -> np.ndarray[Any, Any]:
     array: np.ndarray[Any, Any] = np.empty(0, dtype)
     array.flags.writeable = False
@@ -72,7 +76,7 @@ def _empty(dtype: str) -> np.ndarray[Any, Any]:
 _OFFSET = np.dtype("<u4")
 
 
-@lru_cache(maxsize=None)
+@cache
 def fields_of(kind: str) -> tuple[Field, ...]:
     """The fields of table *kind* in slot order; KeyError for an unknown kind."""
     out: list[Field] = []

@@ -6,16 +6,21 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ._types import ENUM_LINES, OPTIONS, TABLE_LINES, UNIONS, fields_of
+from ._types import ENUM_LINES, TABLE_LINES, UNIONS, fields_of, operator_tags
 from .errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_TAGS = operator_tags()
+_OPTIONS = [int(tag or 0) for tag in _TAGS.values()]  # by operator code
+
 #: enum -> {member: value}, all enums of the schema.
 ENUMS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
-        enum: MappingProxyType({member: value for value, member in enumerate(line.split()[1:])})
+        enum: MappingProxyType(
+            {name: i for i, name in enumerate(_TAGS if enum == "BuiltinOperator" else line.split()[1:])}
+        )
         for enum, line in ENUM_LINES.items()
     }
 )
@@ -53,16 +58,14 @@ def union_members(union: str) -> tuple[str, ...]:
 
 def options_kind(op: str) -> str | None:
     """The options table of a builtin operator, or None if it has none: "CONV_2D" -> "Conv2DOptions"."""
-    enum_value("BuiltinOperator", op)
-    return OPTIONS.get(op)
+    tag = _OPTIONS[enum_value("BuiltinOperator", op)]
+    return None if tag == 0 else UNIONS["BuiltinOptions" if tag > 0 else "BuiltinOptions2"][abs(tag) - 1]
 
 
 def options_field(op: str) -> str | None:
     """The field of Operator that holds the options: "builtin_options", "builtin_options_2" or None."""
-    kind = options_kind(op)
-    if kind is None:
-        return None
-    return "builtin_options" if kind in UNIONS["BuiltinOptions"] else "builtin_options_2"
+    tag = _OPTIONS[enum_value("BuiltinOperator", op)]
+    return None if tag == 0 else "builtin_options" if tag > 0 else "builtin_options_2"
 
 
 def table_kinds() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ class SchemaError(ValueError):
     """A file, or a table to be written, breaks the format; the text names the field's path."""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818  never seen outside
     """A fault on its way up: each level that it passes puts its own step before *path*."""
 
     def __init__(self, message: str, step: str = "") -> None:

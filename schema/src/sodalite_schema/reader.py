@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._types import SCALAR, SCALARS, STRING, TABLE, TABLES, UNION, UNIONS, VECTOR, Field, fields_of
+from ._types import SCALAR, SCALARS, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
 from .errors import Fault, SchemaError
 from .table import Table, class_of
 
@@ -34,12 +34,12 @@ _LOOKS_LIKE = (
 
 
 class ReadLimits(NamedTuple):
-    """How much a file may ask for; None takes the bound that an honest file of its size cannot pass.
+    """How much a file may ask for; None takes a bound that honest files stay far below.
 
-    depth: tables inside tables. tables: how many, each counted as often as something points at it (None: one for
-    each 8 bytes of the file, at most 4 million). nbytes: bytes of tables, strings and vectors, counted likewise, but
-    for tensor data, which is only viewed (None: twice the file). Sharing one table between a million offsets is
-    legal FlatBuffers; these two make it cost the file's size.
+    depth: tables inside tables. tables: how many, each counted as often as something points at it (None: one for each
+    8 bytes of the file, which is what one costs, at most 500,000). nbytes: bytes of tables, strings and vectors, counted
+    likewise (None: eight times the file). Sharing one table between a million offsets is legal FlatBuffers; these two
+    make it cost no more than the file's size.
     """
 
     depth: int = 64
@@ -47,32 +47,29 @@ class ReadLimits(NamedTuple):
     nbytes: int | None = None
 
 
-class _Plan(NamedTuple):
-    """A vtable, compiled."""
+# A vtable, compiled: inline bytes of a table; the class of its kind; the bits of a position that must equal the phase
+# (3 and 0, or 7 and whatever an 8-byte field asks for); Struct.unpack_from for the known fields that are present and
+# their names in that order; those among them that are offsets, as (name, place in the table, field).
+_Plan = tuple[int, type[Table], int, int, Any, tuple[str, ...], tuple[tuple[str, int, Field], ...]]
 
-    size: int  # inline bytes of a table
-    lacks: int  # what position & 7 must not have set: 3, or 7 if ...
-    phase: int  # ... an 8-byte field asks for position % 8 == phase
-    unpack: Any  # Struct.unpack_from for all known fields that are present
-    names: tuple[str, ...]  # their names, in that order
-    refs: tuple[tuple[Field, int], ...]  # those that are offsets, with their place in the table
-
-
-_EMPTY_LIMITS = ReadLimits()
+_MOST_PLANS = 4096  # an honest file has some dozens
+_DEFAULT_LIMITS = ReadLimits()
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _U16X2 = struct.Struct("<HH").unpack_from
 
 
-def read(buffer: Any, *, limits: ReadLimits = _EMPTY_LIMITS) -> Table:
+def read(buffer: Any, *, limits: ReadLimits = _DEFAULT_LIMITS) -> Table:
     """The `Model` table of a .tflite file, verified.
 
     buffer: bytes, bytearray, memoryview, mmap or uint8 array, C-contiguous; arrays in the result are read-only views of
-    it. Everything is decoded at once. Raises SchemaError, and nothing else, for whatever the bytes are.
+    it. Everything is decoded at once. A union tag without its table reads as None; what a newer schema appended to a
+    table is skipped, but an unknown union tag is refused. Raises SchemaError, and nothing else, for whatever the bytes are.
     """
     try:
-        view = memoryview(buffer).cast("B").toreadonly()
-    except TypeError as error:
+        view = memoryview(buffer)
+        view = view.cast("B").toreadonly() if view.nbytes else memoryview(b"")
+    except (TypeError, ValueError, BufferError) as error:
         raise SchemaError(f"cannot read a model from {type(buffer).__name__}: {error}") from error
     try:
         return _Reader(view, limits).model()
@@ -84,11 +81,12 @@ class _Reader:
     def __init__(self, view: memoryview, limits: ReadLimits) -> None:
         self.view = view
         self.size = size = view.nbytes
-        self.file = np.frombuffer(view, np.uint8) if size else np.empty(0, np.uint8)
+        self.file: np.ndarray[Any, Any] = np.frombuffer(view, np.uint8) if size else np.empty(0, np.uint8)
         self.depth = limits.depth
-        self.tables_left = min(size >> 3, 4_000_000) if limits.tables is None else limits.tables
-        self.bytes_left = 2 * size if limits.nbytes is None else limits.nbytes
-        self.plans: dict[tuple[str, int], _Plan] = {}
+        self.tables_left = min((size >> 3) + 64, 500_000) if limits.tables is None else limits.tables
+        self.bytes_left = 8 * size if limits.nbytes is None else limits.nbytes
+        self.plans: dict[tuple[str, int], _Plan] = {}  # by kind and position of the vtable
+        self.compiled: dict[tuple[str, int, tuple[int, ...]], _Plan] = {}  # by kind and content
 
     def model(self) -> Table:
         view, size = self.view, self.size
@@ -113,47 +111,23 @@ class _Reader:
 
     def plan(self, kind: str, position: int, vtable: int) -> _Plan:
         """Check the vtable at *vtable* for tables of *kind* and compile it."""
-        size = self.size
+        size, fields = self.size, fields_of(kind)
         if vtable < 0 or vtable > size - 4 or vtable & 1:
             raise Fault(
-                f"vtable at offset {vtable:,} is outside the file or misaligned "
-                f"(table at offset {position:,}, file {size:,} bytes)"
+                f"vtable at offset {vtable:,} is outside the file or misaligned (table at {position:,})"
             )
         length, inline = _U16X2(self.view, vtable)
         if length < 4 or length & 1 or length > size - vtable or inline < 4:
             raise Fault(
-                f"vtable has length {length} for a table of {inline} bytes (offset {vtable:,}, file {size:,} bytes)"
+                f"vtable of {length} bytes for a table of {inline} (offset {vtable:,}, file {size:,} bytes)"
             )
-        slots = struct.unpack_from(f"<{length // 2 - 2}H", self.view, vtable + 4)
-        present = sorted((place, field) for place, field in zip(slots, fields_of(kind)) if place)
-        layout, end, phase, lacks = ["<"], 0, 0, 3
-        end = 4
-        layout.append("4x")
-        for place, field in present:
-            width = field.width
-            if place < end or width > inline - place:
-                raise Fault(
-                    f"lies at byte {place} of a table of {inline} bytes, over another field or past its end",
-                    field.name,
-                )
-            if width == 8:
-                if lacks == 7 and (-place) & 7 != phase:
-                    raise Fault(f"lies at byte {place} of its table, which is misaligned", field.name)
-                lacks, phase = 7, (-place) & 7
-            elif place % width:
-                raise Fault(f"lies at byte {place} of its table, which is misaligned", field.name)
-            layout.append(f"{place - end}x{SCALARS[field.base][0] if field.sort == SCALAR else 'I'}")
-            end = place + width
-        plan = _Plan(
-            inline,
-            lacks,
-            phase,
-            struct.Struct("".join(layout)).unpack_from,
-            tuple(field.name for _, field in present),
-            tuple((field, place) for place, field in present if field.sort != SCALAR),
-        )
-        if phase & 3:
-            raise Fault(f"an 8-byte field is misaligned in every table (vtable at offset {vtable:,})")
+        slots = struct.unpack_from(f"<{min(length // 2 - 2, len(fields))}H", self.view, vtable + 4)
+        key = (kind, inline, slots)
+        plan = self.compiled.get(key)
+        if plan is None:
+            if len(self.compiled) >= _MOST_PLANS:
+                raise Fault(f"more than {_MOST_PLANS:,} different vtables")
+            plan = self.compiled[key] = _compile(kind, inline, slots)
         self.plans[kind, vtable] = plan
         return plan
 
@@ -162,28 +136,25 @@ class _Reader:
         view, size = self.view, self.size
         vtable = position - _I32(view, position)[0]
         plan = self.plans.get((kind, vtable)) or self.plan(kind, position, vtable)
-        self.bytes_left -= plan.size
-        if plan.size > size - position:
+        inline, cls, mask, phase, unpack, names, refs = plan
+        if inline > size - position:
             raise Fault(
-                f"table of {plan.size} bytes runs past the end of the file (offset {position:,}, file {size:,} bytes)"
+                f"table of {inline} bytes runs past the end of the file (offset {position:,}, file {size:,} bytes)"
             )
-        if position & plan.lacks != plan.phase:
+        if position & mask != phase:
             raise Fault(f"table is misaligned (offset {position:,})")
+        self.bytes_left -= inline
         if depth > self.depth or self.bytes_left < 0:
             raise Fault(self._too_much(depth))
-        table: Table = object.__new__(class_of(kind))
+        table: Table = object.__new__(cls)
         values = table.__dict__
-        values.update(zip(plan.names, plan.unpack(view, position)))
+        values.update(zip(names, unpack(view, position), strict=True))
         _set_position(table, position)
         _set_file(table, self.file)
-        for field, place in plan.refs:
-            name = field.name
+        for name, place, field in refs:
             start = position + place + values[name]
             if start > size - 4 or start & 3 or not values[name]:
-                raise Fault(
-                    f"offset leads to byte {start:,}, outside the file or misaligned (file {size:,} bytes)",
-                    name,
-                )
+                raise Fault(self._astray(start), name)
             sort = field.sort
             if sort == VECTOR:
                 values[name] = self.vector(start, field)
@@ -199,18 +170,21 @@ class _Reader:
                 try:
                     values[name] = self.table(start, target, depth + 1)
                 except Fault as fault:
-                    raise fault.under(name)
+                    raise fault.under(name) from None
         return table
+
+    def _astray(self, start: int) -> str:
+        return f"offset leads to byte {start:,}, outside the file, to itself or misaligned (file {self.size:,} bytes)"
 
     def _too_much(self, depth: int) -> str:
         if depth > self.depth:
             return f"tables are nested more than {self.depth} deep"
-        what = "tables" if self.tables_left < 0 else "bytes"
-        return f"more {what} than a file of {self.size:,} bytes can hold without sharing them"
+        what = "tables" if self.tables_left < 0 else "nbytes"
+        return f"the file of {self.size:,} bytes passes the limit on {what} (see ReadLimits), which honest files do not"
 
     def member(self, table: Table, field: Field) -> str:
         """The kind that a union's tag names."""
-        tag, members = getattr(table, field.name + "_type"), UNIONS[field.target]
+        tag, members = int(getattr(table, field.name + "_type")), UNIONS[field.target]
         if not 1 <= tag <= len(members):
             raise Fault(f"{tag} is no member of {field.target} (1 to {len(members)})", field.name + "_type")
         return members[tag - 1]
@@ -220,7 +194,7 @@ class _Reader:
         (length,) = _U32(self.view, start)
         if length * width > self.size - start - 4:
             raise Fault(
-                f"length {length} runs past the end of the file (offset {start}, file {self.size:,} bytes)",
+                f"length {length:,} runs past the end of the file (offset {start:,}, file {self.size:,} bytes)",
                 name,
             )
         return int(length)
@@ -230,8 +204,7 @@ class _Reader:
         length = self.length(start, width, field.name)
         if width == 8 and start + 4 & 7:
             raise Fault(f"elements of 8 bytes are misaligned (offset {start:,})", field.name)
-        if field.align < 16:  # tensor data is viewed, whoever shares it
-            self.bytes_left -= length * width
+        self.bytes_left -= length * width
         array: np.ndarray[Any, Any] = np.ndarray((length,), field.dtype, self.view, start + 4)
         if field.base == "bool" and length and array.view(np.uint8).max() > 1:
             array = array.view(np.uint8) != 0  # numpy wants 0 and 1; FlatBuffers calls anything else true
@@ -263,14 +236,39 @@ class _Reader:
             position = at + offset
             try:
                 if position > last or position & 3 or not offset:
-                    raise Fault(
-                        f"offset leads to byte {position:,}, outside the file or misaligned (file {self.size:,} bytes)"
-                    )
+                    raise Fault(self._astray(position))
                 out.append(read_one(position, kind, depth + 1))
             except Fault as fault:
-                raise fault.under(f"[{len(out)}]").under(name)
+                raise fault.under(f"[{len(out)}]").under(name) from None
             at += 4
         return tuple(out)
+
+
+def _compile(kind: str, inline: int, slots: tuple[int, ...]) -> _Plan:
+    """The plan of a vtable: *slots* are the places of the fields in a table of *inline* bytes, 0 for absent ones."""
+    present = sorted((place, field) for place, field in zip(slots, fields_of(kind), strict=False) if place)
+    layout, end, mask, phase = "<4x", 4, 3, 0
+    for place, field in present:
+        width = field.width
+        if place < end:
+            raise Fault(
+                f"lies at byte {place} of its table, over another field or the table's start", field.name
+            )
+        if width == 8 and mask == 3:
+            mask, phase = 7, -place & 7
+        if (place + phase) % width or phase & 3:
+            raise Fault(f"lies at byte {place} of its table, misaligned", field.name)
+        layout += f"{place - end}x{SCALARS[field.base][0] if field.sort == SCALAR else 'I'}"
+        end = place + width
+    return (
+        max(inline, end),  # FlatBuffers 2.0 for Python shares vtables between tables of different sizes
+        class_of(kind),
+        mask,
+        phase,
+        struct.Struct(layout).unpack_from,
+        tuple(field.name for _, field in present),
+        tuple((field.name, place, field) for place, field in present if field.sort != SCALAR),
+    )
 
 
 _set_position = Table.position.__set__  # type: ignore[attr-defined]  # past Table's own __setattr__

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from ._types import TABLE_LINES, UNION, UNIONS, VECTOR, fields_of
+from ._types import TABLE_LINES, TABLES, UNION, UNIONS, VECTOR, fields_of
 from .errors import SchemaError
 
 
@@ -31,8 +31,9 @@ class Table:
         np.ndarray[Any, Any] | None
     )  # the whole file as uint8, so that `vector_offset` can find a view in it
     _names: tuple[str, ...] = ()
+    _unions: dict[str, tuple[str, ...]]
 
-    def __new__(cls, kind: str, /, **fields: Any) -> Table:
+    def __new__(cls, kind: str, /, **fields: Any) -> Table:  # noqa: ARG004, PYI034  __init__ takes the fields
         """An empty table of the class that belongs to *kind*."""
         self: Table = object.__new__(class_of(kind))
         object.__setattr__(self, "position", -1)
@@ -42,20 +43,18 @@ class Table:
     def __init__(self, kind: str, /, **fields: Any) -> None:
         for name, value in fields.items():
             setattr(self, name, value)
-        for name in fields:  # a tag that was given beats the one that its union field implied
+        for name, value in fields.items():  # a tag that was given beats the one that its union field implied
             if name.endswith("_type"):
-                setattr(self, name, fields[name])
+                setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self._names:
             raise SchemaError(self._unknown(name))
-        values = self.__dict__
-        values[name] = value
-        if isinstance(value, Table):
-            field = next(field for field in fields_of(self.kind) if field.name == name)
-            members = UNIONS.get(field.target, ())
-            if field.sort == UNION and value.kind in members:
-                values[name + "_type"] = 1 + members.index(value.kind)
+        self.__dict__[name] = value
+        members = self._unions.get(name)
+        if members is not None:
+            tag = members.index(value.kind) + 1 if isinstance(value, Table) and value.kind in members else 0
+            self.__dict__[name + "_type"] = tag
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(self._unknown(name))
@@ -96,14 +95,15 @@ def _rebuild(kind: str, values: dict[str, Any]) -> Table:
     return table
 
 
-@lru_cache(maxsize=None)
+@cache
 def class_of(kind: str) -> type[Table]:
     """The class of *kind*: a `Table` whose class attributes are the schema's defaults."""
     if kind not in TABLE_LINES:
         raise SchemaError(f"no table {str(kind)!r} in the schema; `table_kinds()` lists them")
     fields = fields_of(kind)
     body: dict[str, Any] = {field.name: field.default for field in fields}
-    body.update(__slots__=(), kind=kind, _names=tuple(body), __doc__=None)
+    unions = {field.name: UNIONS[field.target] for field in fields if field.sort == UNION}
+    body.update(__slots__=(), kind=kind, _names=tuple(body), _unions=unions, __doc__=None)
     return type(kind, (Table,), body)
 
 
@@ -123,36 +123,28 @@ def _short(value: Any) -> str:
 def _same_fields(a: Table, b: Table) -> bool:
     for field in fields_of(a.kind):
         x, y = getattr(a, field.name), getattr(b, field.name)
+        x, y = field.default if x is None else x, field.default if y is None else y
         if x is y:
             continue
         if field.sort == VECTOR:
-            if not _same_vector(x, y, field.dtype):
-                return False
-        elif isinstance(x, (tuple, list)) and isinstance(y, (tuple, list)):
-            if len(x) != len(y) or any(p != q for p, q in zip(x, y)):
-                return False
-        elif x != y and not (x != x and y != y):  # noqa: PLR0124  NaN equals NaN here
+            same = _same_vector(x, y, field.dtype)
+        elif field.sort == TABLES:
+            same = len(x) == len(y) and all(p == q for p, q in zip(x, y, strict=True))
+        else:
+            same = bool(x == y or (x != x and y != y))
+        if not same:
             return False
     return True
 
 
 def as_array(value: Any) -> np.ndarray[Any, Any]:
     """A vector field's value as an array, bytes as uint8; no copy where none is needed."""
-    if value is None:
-        return np.empty(0, np.uint8)
-    if isinstance(value, np.ndarray):
-        return value
-    try:
-        return np.frombuffer(value, np.uint8)
-    except (TypeError, ValueError, BufferError):
-        return np.asarray(value)
+    return np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _same_vector(x: Any, y: Any, dtype: np.dtype[Any]) -> bool:
     x, y = as_array(x), as_array(y)
-    if x.size != y.size:
-        return False
-    return x.size == 0 or bool(np.array_equal(x, y, equal_nan=dtype.kind == "f"))
+    return x.size == y.size == 0 or bool(np.array_equal(x, y, equal_nan=dtype.kind == "f"))
 
 
 def vector_offset(table: Table, field: str) -> int:

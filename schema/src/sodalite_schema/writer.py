@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Table` -> bytes, through `flatbuffers.Builder`.
 
-Children are written before their parents, as FlatBuffers demands. Numeric vectors are copied whole; equal vtables are
-shared by the builder, equal strings and repeated `Table` objects by this module. The result depends on the values alone.
+Children are written before their parents, as FlatBuffers demands. Numeric vectors are copied whole. Only vtables are
+shared (by the builder), so that no file asks its reader for more than its size. The result depends on the values alone.
 """
 
 from __future__ import annotations
 
 import operator
+import struct
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._types import SCALAR, SCALARS, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
-from .errors import Fault, SchemaError
+from .errors import Fault
 from .reader import IDENTIFIER
 from .table import Table, as_array
 
@@ -22,121 +24,168 @@ if TYPE_CHECKING:
 
 _PAYLOAD_ALIGN = 16
 _MOST_INSIDE = 2**31 - 2**24  # leave 16 MiB of a FlatBuffer's 2 GiB for the tables
-_ROOM = 1 << 16
+_BASE_ROOM, _TABLE_ROOM = 1 << 14, 200  # bytes to begin with, so that the builder seldom has to grow and copy
+
+# base type -> the builder's name for it
+_FLAGS = {
+    "bool": "Bool",
+    "byte": "Int8",
+    "ubyte": "Uint8",
+    "short": "Int16",
+    "ushort": "Uint16",
+    "int": "Int32",
+    "uint": "Uint32",
+    "long": "Int64",
+    "ulong": "Uint64",
+    "float": "Float32",
+    "double": "Float64",
+}
 
 
 def write(model: Table, *, external_data: bool | None = None) -> bytes:
     """The .tflite file of a `Model` table.
 
-    external_data: put the data of buffers after the FlatBuffer, at 16-byte-aligned `Buffer.offset`, instead of in
-    `Buffer.data`; None does so only where they do not fit in a FlatBuffer's 2 GiB. Data that *model* has outside
-    its own FlatBuffer, because it was read from such a file, stays outside. Scalars equal to their default are left out.
+    external_data: True puts the data of buffers after the FlatBuffer, at 16-byte-aligned `Buffer.offset`; False puts
+    all inside; None leaves what was read from outside there and moves the rest out only if it does not fit in a
+    FlatBuffer's 2 GiB. Scalars equal to their default are left out; empty vectors and strings that are present are kept.
+    What a file has after its FlatBuffer that no field points at, such as a ZIP of labels, is not part of the model.
     Raises SchemaError, naming the field's path, for a value that the format cannot hold.
     """
     try:
         if not isinstance(model, Table) or model.kind != "Model":
             what = model.kind if isinstance(model, Table) else type(model).__name__
             raise Fault(f"write() takes a Model table, got {what}")
-        inside, outside = _sizes(model)
-        if external_data is None:
-            external_data = inside > _MOST_INSIDE
-        if not external_data and not outside:
-            return _Writer(inside, external=False, base=0).file(model)
-        # Payload positions follow the FlatBuffer, whose length does not depend on them: write it twice.
-        length = len(_Writer(0 if external_data else inside, external=external_data, base=16).file(model))
-        base = -(-length // _PAYLOAD_ALIGN) * _PAYLOAD_ALIGN
-        writer = _Writer(0 if external_data else inside, external=external_data, base=base)
-        return b"".join([writer.file(model), bytes(base - length), *writer.tail])
+        payload = sum(_nbytes(buffer) for buffer in _items(model.buffers))
+        if external_data is None and payload > _MOST_INSIDE:
+            external_data = True
+        room = _BASE_ROOM + (0 if external_data else payload) + _TABLE_ROOM * _count(model)
+        writer = _Writer(room, external_data, _PAYLOAD_ALIGN)
+        inside = writer.file(model)
+        if not writer.tail:
+            return inside
+        # Payload positions follow the FlatBuffer, whose length does not depend on them: write it once more.
+        base = -(-len(inside) // _PAYLOAD_ALIGN) * _PAYLOAD_ALIGN
+        writer = _Writer(room, external_data, base)
+        return b"".join([writer.file(model), bytes(base - len(inside)), *writer.tail])
     except Fault as fault:
         raise fault.as_error() from None
 
 
-def _sizes(model: Table) -> tuple[int, bool]:
-    """(bytes of all `Buffer.data`, whether anything lies outside the FlatBuffer)."""
-    buffers = [item for item in model.buffers if isinstance(item, Table) and item.kind == "Buffer"]
-    operators = [node for graph in model.subgraphs for node in getattr(graph, "operators", ())]
-    inside = sum(as_array(item.data).nbytes for item in buffers if item.has("data"))
-    outside = any(_outside(item, "offset", "size") is not None for item in buffers)
-    return inside, outside or any(
-        _outside(node, "large_custom_options_offset", "large_custom_options_size") is not None
-        for node in operators
+def _items(value: Any) -> list[Table]:
+    """The tables in a list, whatever else it may be; complaints come later, with a path."""
+    return [item for item in value if isinstance(item, Table)] if isinstance(value, (list, tuple)) else []
+
+
+def _nbytes(buffer: Table) -> int:
+    data = getattr(buffer, "data", None)
+    return int(data.nbytes) if isinstance(data, np.ndarray) else len(data) if isinstance(data, Sized) else 0
+
+
+def _count(model: Table) -> int:
+    """About how many tables will be written."""
+    graphs = _items(model.subgraphs)
+    inner = sum(
+        len(_items(getattr(graph, part, ()))) for graph in graphs for part in ("tensors", "operators")
     )
+    return len(_items(model.buffers)) + inner
 
 
 def _outside(table: Table, offset: str, size: str) -> np.ndarray[Any, Any] | None:
     """The bytes that *table* keeps outside the FlatBuffer of the file it was read from; None if there are none."""
-    file, start, nbytes = table._file, getattr(table, offset, 0), getattr(table, size, 0)  # noqa: SLF001  same package
-    if file is None or start <= 1 or start > file.nbytes or nbytes > file.nbytes - start:
+    file, start, nbytes = table._file, getattr(table, offset), getattr(table, size)  # noqa: SLF001  same package
+    if file is None or start <= 1 or not nbytes or start > file.nbytes or nbytes > file.nbytes - start:
         return None
     return file[start : start + nbytes]
 
 
 class _Writer:
-    def __init__(self, payload: int, *, external: bool, base: int) -> None:
+    """One pass over a model. *tail* collects what follows the FlatBuffer, if that is to begin at byte *base*."""
+
+    def __init__(self, room: int, external: bool | None, base: int) -> None:
         import flatbuffers  # noqa: PLC0415  reading does not need it
         from flatbuffers import number_types  # noqa: PLC0415
+        from flatbuffers.builder import BuilderSizeError  # noqa: PLC0415
 
-        self.builder = flatbuffers.Builder(min(payload + _ROOM, flatbuffers.Builder.MAX_BUFFER_SIZE))
-        names = dict(byte="Int8", ubyte="Uint8", short="Int16", ushort="Uint16", int="Int32", uint="Uint32",
-                     long="Int64", ulong="Uint64", float="Float32", double="Float64", bool="Bool")  # fmt: skip
-        self.flags = {base: getattr(number_types, name + "Flags") for base, name in names.items()}
+        self.too_big: type[Exception] = BuilderSizeError
+        self.builder: Any = flatbuffers.Builder(min(room, flatbuffers.Builder.MAX_BUFFER_SIZE))
+        self.flags = {base: getattr(number_types, name + "Flags") for base, name in _FLAGS.items()}
         self.external = external
-        self.tail: list[Any] = []  # payloads and padding that follow the FlatBuffer
-        self.end = base  # position in the file after them
-        self.done: dict[int, int] = {}  # id of a table -> its offset
-        self.strings: dict[bytes, int] = {}
+        self.tail: list[Any] = []
+        self.placed: dict[tuple[int, int], tuple[int, int]] = {}  # (address, nbytes) -> (offset, size)
+        self.end = base
 
     def file(self, model: Table) -> bytes:
-        self.builder.Finish(self.table(model), file_identifier=IDENTIFIER)
-        return bytes(self.builder.Output())
+        """The FlatBuffer; *tail* is filled on the way."""
+        try:
+            self.builder.Finish(self.table(model), file_identifier=IDENTIFIER)
+        except self.too_big:
+            raise Fault(
+                "the model does not fit in the 2 GiB of a FlatBuffer; try external_data=True"
+            ) from None
+        return bytes(memoryview(self.builder.Bytes)[self.builder.Head() :])
 
     def append(self, payload: np.ndarray[Any, Any]) -> tuple[int, int]:
-        """Put *payload* after the FlatBuffer: its (offset, size)."""
+        """Put *payload* after the FlatBuffer, once: its (offset, size)."""
         start, nbytes = self.end, payload.nbytes
+        place = (payload.__array_interface__["data"][0], nbytes)
+        if place in self.placed:
+            return self.placed[place]
         padding = -nbytes % _PAYLOAD_ALIGN
-        self.tail += [memoryview(payload).cast("B") if nbytes else b"", bytes(padding)]
+        self.tail += [payload.data, bytes(padding)]  # `data` keeps the bytes, and so their address, alive
         self.end += nbytes + padding
+        self.placed[place] = start, nbytes
         return start, nbytes
 
     def values(self, table: Table) -> dict[str, Any]:
-        """The present fields of *table*, with payloads moved outside where they belong there."""
+        """The present fields of *table*, with payloads moved to where they belong."""
         values = dict(table.fields())
         if table.kind == "Buffer":
-            self.move(values, "data", "offset", "size", table)
+            self.place(values, table, "data", "offset", "size")
         elif table.kind == "Operator":
-            self.move(values, "", "large_custom_options_offset", "large_custom_options_size", table)
+            self.place(
+                values, table, "custom_options", "large_custom_options_offset", "large_custom_options_size"
+            )
         return values
 
-    def move(self, values: dict[str, Any], data: str, offset: str, size: str, table: Table) -> None:
-        payload = _outside(table, offset, size)
-        if data in values and values[data] is not None:
-            if not self.external:
-                return
+    def place(self, values: dict[str, Any], table: Table, data: str, offset: str, size: str) -> None:
+        """Move the payload of *table* in or out; data that is inside wins over data outside, as for readers."""
+        inside = None
+        if values.get(data) is not None:
             field = next(field for field in fields_of(table.kind) if field.name == data)
-            payload = _numbers(values[data], field)
-            if not payload.size:
-                return
-            del values[data]
-        if payload is not None:
-            values[offset], values[size] = self.append(payload)
+            try:
+                inside = values[data] = _numbers(values[data], field)
+            except Fault as fault:
+                raise fault.under(data) from None
+        if inside is not None and inside.size:
+            if self.external and table.kind == "Buffer":
+                values[offset], values[size] = self.append(values.pop(data))
+            return
+        outside = _outside(table, offset, size)
+        if outside is None:
+            return
+        if self.external is False:
+            del values[offset], values[size]
+            values[data] = outside
+        else:
+            values[offset], values[size] = self.append(outside)
 
     def table(self, table: Table) -> int:
         """Write *table* and what it holds; its offset."""
-        if id(table) in self.done:
-            return self.done[id(table)]
-        builder, values = self.builder, self.values(table)
-        fields = fields_of(table.kind)
+        builder, fields = self.builder, fields_of(table.kind)
+        values = self.values(table)
         inline: list[tuple[Field, Any]] = []
-        for field in fields:
-            value = values.get(field.name)
-            if value is None:
-                continue
-            try:
+        step = ""
+        try:
+            for field in fields:
+                step = field.name
+                value = values.get(step)
+                if value is None:
+                    continue
                 ready = self.scalar(field, value) if field.sort == SCALAR else self.child(table, field, value)
-            except Fault as fault:
-                raise fault.under(field.name) from None
-            if ready is not None:
-                inline.append((field, ready))
+                if ready is not None:
+                    inline.append((field, ready))
+        except Fault as fault:
+            raise fault.under(step) from None
         builder.StartObject(len(fields))
         for field, ready in sorted(inline, key=lambda item: -item[0].width):  # wide ones first: less padding
             if field.sort == SCALAR:
@@ -144,8 +193,7 @@ class _Writer:
             else:
                 builder.PrependUOffsetTRelative(ready)
             builder.Slot(field.slot)
-        offset = self.done[id(table)] = int(builder.EndObject())
-        return offset
+        return int(builder.EndObject())
 
     def scalar(self, field: Field, value: Any) -> Any:
         """*value* as a number of the field's type; None if it is the default."""
@@ -153,17 +201,16 @@ class _Writer:
         try:
             if kind == "f":
                 number: Any = float(value)
-                field.dtype.type(number).item()
-            elif kind == "b":
-                number = bool(operator.index(value)) if not isinstance(value, np.bool_) else bool(value)
+                struct.pack("<" + SCALARS[field.base][0], number)
             else:
-                number = operator.index(value)
-        except TypeError:
+                number = int(value) if isinstance(value, np.bool_) else operator.index(value)
+                low, high = _range(field)
+                if not low <= number <= high:
+                    raise Fault(f"{number} does not fit {field.base} ({low} to {high})")
+        except (TypeError, ValueError):
             raise Fault(f"{field.base} wanted, got {type(value).__name__}") from None
-        if kind in "iu":
-            info = np.iinfo(field.dtype)
-            if not info.min <= number <= info.max:
-                raise Fault(f"{number} does not fit {field.base} ({info.min} to {info.max})")
+        except OverflowError:
+            raise Fault(f"{value} does not fit {field.base}") from None
         return None if number == field.default else number
 
     def child(self, table: Table, field: Field, value: Any) -> int:
@@ -194,13 +241,11 @@ class _Writer:
         if not isinstance(value, (str, bytes)):
             raise Fault(f"string wanted, got {type(value).__name__}")
         try:
-            data = value.encode("utf-8") if isinstance(value, str) else value
-            data.decode("utf-8")
+            data = value.encode() if isinstance(value, str) else value
+            data.decode()
         except UnicodeError as error:
             raise Fault(f"string is not UTF-8: {error}") from None
-        if data not in self.strings:
-            self.strings[data] = int(self.builder.CreateString(data))
-        return self.strings[data]
+        return int(self.builder.CreateString(data))
 
     def tables(self, value: Any, kind: str) -> int:
         if not isinstance(value, (tuple, list)):
@@ -226,38 +271,63 @@ def _expect(value: Any, kinds: Sequence[str]) -> Table:
     return value
 
 
+def _range(field: Field) -> tuple[int, int]:
+    """The least and the greatest integer of the field's type."""
+    if field.dtype.kind == "b":
+        return 0, 1
+    info = np.iinfo(field.dtype)
+    return int(info.min), int(info.max)
+
+
 def _numbers(value: Any, field: Field) -> np.ndarray[Any, Any]:
     """*value* as a one-dimensional array of the field's type; Fault if that would change a number."""
-    array, dtype = as_array(value), field.dtype
+    dtype = field.dtype
+    try:
+        array = as_array(value)
+    except ValueError:  # ragged lists
+        raise Fault(
+            f"vector of {field.base} wanted, got {type(value).__name__} of {field.base} and others"
+        ) from None
     if field.align >= _PAYLOAD_ALIGN and isinstance(value, np.ndarray):
         if array.itemsize != 1:
             raise Fault(f"{array.dtype} array where raw bytes belong; pass array.tobytes(), little-endian")
-        array = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    if array.ndim != 1:
-        raise Fault(f"array of {array.ndim} dimensions; a vector has one")
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    if array.ndim != 1 or (isinstance(value, bytes) and dtype != np.uint8):
+        got = f"{array.ndim} dimensions" if array.ndim > 1 else type(value).__name__
+        raise Fault(f"vector of {field.base} wanted, got {got}")
     if not array.size:
         return np.empty(0, dtype)
     if array.dtype == dtype:
         return np.ascontiguousarray(array)
     if dtype.kind == "f":
-        fits = array.dtype.kind in "fiu"
-    elif dtype.kind == "b":
-        fits = array.dtype.kind == "b" or bool(
-            array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 1
-        )
-    else:
-        fits = array.dtype.kind in "iub"
-        if fits and array.dtype.kind != "b":
-            info = np.iinfo(dtype)
-            bad = np.flatnonzero((array < info.min) | (array > info.max))
-            if bad.size:
-                where = int(bad[0])
-                raise Fault(
-                    f"{array[where]} does not fit {field.base} ({info.min} to {info.max})", f"[{where}]"
-                )
-    if not fits:
+        return _floats(array, field)
+    if (
+        not isinstance(value, np.ndarray) and array.dtype.kind in "fO"
+    ):  # numpy's answer to integers beyond int64
+        array = np.array([_index(item, i, field) for i, item in enumerate(value)], object)
+    elif array.dtype.kind not in "iub":
         raise Fault(f"vector of {field.base} wanted, got {array.dtype}")
+    low, high = _range(field)
+    if array.dtype.kind != "b":
+        bad = np.flatnonzero((array < low) | (array > high))
+        if bad.size:
+            raise Fault(f"{array[bad[0]]} does not fit {field.base} ({low} to {high})", f"[{bad[0]}]")
     return array.astype(dtype)
 
 
-__all__ = ["SchemaError", "write"]
+def _index(item: Any, i: int, field: Field) -> int:
+    try:
+        return operator.index(item)
+    except TypeError:
+        raise Fault(f"{field.base} wanted, got {type(item).__name__}", f"[{i}]") from None
+
+
+def _floats(array: np.ndarray[Any, Any], field: Field) -> np.ndarray[Any, Any]:
+    if array.dtype.kind not in "fiu":
+        raise Fault(f"vector of {field.base} wanted, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        out = array.astype(field.dtype)
+    bad = np.flatnonzero(np.isinf(out) & np.isfinite(array))
+    if bad.size:
+        raise Fault(f"{array[bad[0]]} does not fit {field.base}", f"[{bad[0]}]")
+    return out
