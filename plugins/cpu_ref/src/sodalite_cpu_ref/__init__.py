@@ -9,7 +9,10 @@ from sodalite.hookspecs import hookimpl
 from sodalite.kernel import KernelSet, Quality
 
 # (operator, highest version, module:prepare), by operator
-TABLE: tuple[tuple[str, int, str], ...] = (("CONV_2D", 8, "conv:conv_2d"),)
+TABLE: tuple[tuple[str, int, str], ...] = (
+    ("CONV_2D", 8, "conv:conv_2d"),
+    ("DEPTHWISE_CONV_2D", 7, "depthwise:depthwise_conv_2d"),
+)
 
 kernels = KernelSet(quality=Quality.REFERENCE)
 for _op, _versions, _target in TABLE:

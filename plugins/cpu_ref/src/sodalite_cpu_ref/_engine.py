@@ -66,11 +66,14 @@ class Engine:
         return step
 
 
-def weights_once(node: NodeSpec, known: bool, make: Callable[[], Any]) -> Callable[[], Any]:
-    """A function that gives the packed weights: made once a model if they are *known*, else made each run."""
+def weights_once(node: NodeSpec, known: bool, make: Callable[[], Any], key: Any = None) -> Callable[[], Any]:
+    """A function that gives the packed weights: made once a model if they are *known*, else made each run.
+
+    key: what they depend on beside the node.
+    """
     if not known:
         return make
-    kept = node.packed(node.op, make)
+    kept = node.packed((node.op, key), make)
     return lambda: kept
 
 

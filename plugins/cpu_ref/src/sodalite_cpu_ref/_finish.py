@@ -10,7 +10,7 @@ from sodalite.graph import Array
 from sodalite.quant import float_activation_range
 
 from ._checks import option
-from ._columns import Row, pieces, repeated, upto
+from ._columns import Row, pieces
 
 CHUNK = 32768
 
@@ -44,27 +44,32 @@ def bind_float(out: Array, low: float, high: float) -> Finish:
 
 
 def bind_scaled(
-    acc: Array, out: Array, scales: Array, factor: Callable[[], np.float32], low: float, high: float
+    acc: Array,
+    out: Array,
+    scales: Callable[[], Array],
+    factor: Callable[[], np.float32] | None,
+    low: float,
+    high: float,
 ) -> Finish:
-    """finish(bias): out = clamp(acc · scales · factor() + bias), each product rounded to float32.
+    """finish(bias): out = clamp(acc · scales() · factor() + bias), each product rounded to float32.
 
-    acc: contiguous (m, o) integers in float32 or float64; scales: float32 (1,) or (o,); factor: asked each run.
+    acc: contiguous (m, o) integers in float32 or float64; scales: float32 (1,) or (o,); both are asked each run.
     """
     rows, columns = out.shape
-    row = Row(columns, np.float32)
-    along = repeated(scales, columns)
+    row, along = Row(columns, np.float32), Row(columns, np.float32)
     views = [
-        (acc[p].reshape(s), out[p].reshape(s), upto(along, s[1]), row.values[: s[1]])
+        (acc[p].reshape(s), out[p].reshape(s), along.values[: s[1]], row.values[: s[1]])
         for p, s in pieces(rows, columns, CHUNK)
     ]
 
     def finish(bias: Array) -> None:
         row.set(bias)
-        by = factor()
+        along.set(scales())
         for sums, piece, scale, extra in views:
             np.copyto(piece, sums, casting="same_kind")
             np.multiply(piece, scale, out=piece)
-            np.multiply(piece, by, out=piece)
+            if factor is not None:
+                np.multiply(piece, factor(), out=piece)
             np.add(piece, extra, out=piece)
             clamp(piece, low, high)
 

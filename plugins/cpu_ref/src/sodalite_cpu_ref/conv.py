@@ -18,11 +18,11 @@ from sodalite.shapes import Window, element_count, window
 
 from ._checks import affine, constant, declined, optional, shape_of, tensor, types
 from ._engine import Engine, no_bias, weights_once
-from ._finish import bind_float, bind_scaled, float_range
+from ._finish import Finish, bind_float, bind_scaled, float_range
 from ._hybrid import asymmetric, symmetric
 from ._integer import W_MOST, scheme
 from ._memory import Scratch
-from ._patches import Patches
+from ._patches import Patches, Tile
 from ._products import Cuts, cuts
 
 FLOAT32 = np.dtype(np.float32)
@@ -64,9 +64,15 @@ def conv_2d(node: NodeSpec) -> Prepared:
         raise ShapeError(f"filter has {o} output channels, not a multiple of the {groups} groups")
     check_bias(bias, o)
     wy, wx = windows(node, h, width, kh, kw)
-    layout = Layout((n, h, width, c), wy, wx, o, groups)
+    return convolve(node, Layout((n, h, width, c), wy, wx, o, groups), x, w, bias, 0)
+
+
+def convolve(
+    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, axis: int
+) -> Prepared:
+    """The kernel for the types of *node*; axis: of the filter's output channels."""
     if types(x, ("float32", "int8", "uint8", "int16"), "input") != "float32":
-        return _integer(node, layout, x, w, bias)
+        return _integer(node, layout, x, w, bias, axis)
     types(node.outputs[0], ("float32",), "output")
     if bias is not None:
         types(bias, ("float32",), "bias")
@@ -130,9 +136,9 @@ def _float(node: NodeSpec, layout: Layout) -> Prepared:
 
 
 def _integer(
-    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None
+    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, axis: int
 ) -> Prepared:
-    how = scheme(node, x, w, bias, layout.rows, layout.k, layout.o, 0)
+    how = scheme(node, x, w, bias, layout.rows, layout.k, layout.o, axis)
     scratch = Scratch()
     cut, extra = how.cut, layout.o * how.cut.sums.itemsize
     patches = Patches(
@@ -179,9 +185,13 @@ def _hybrid(node: NodeSpec, layout: Layout, w: TensorSpec, bias: TensorSpec | No
     def bind(buffers: Buffers) -> Step:
         x, w, bias, out = operands(buffers)
         flat, q, s = x.reshape(n, size), levels(buffers.scratch), steps(buffers.scratch)
-        # The order of the two roundings is the reference kernels': channel and then image, or both scales first.
-        along = scales if by_channel else np.ones(1, np.float32)
-        both = np.float32(1) if by_channel else scales[0]
+
+        def finish(tile: Tile, sums: Array, rows: Array) -> Finish:
+            # In the order of the reference kernels: channel and then image, or both scales first.
+            if by_channel:
+                return bind_scaled(sums, rows, lambda: scales, lambda: s[tile.image], low, high)
+            return bind_scaled(sums, rows, lambda: scales[:1] * s[tile.image], None, low, high)
+
         matrix = weights_once(node, constant(node.inputs[1]), lambda: layout.rows(w).astype(cut.dtype))
         biases = no_bias(bias, layout.o)
         multiply = engine.bind(
@@ -189,7 +199,7 @@ def _hybrid(node: NodeSpec, layout: Layout, w: TensorSpec, bias: TensorSpec | No
             out.reshape(-1, layout.o),
             buffers.scratch,
             lambda: (matrix(), biases),
-            lambda tile, sums, rows: bind_scaled(sums, rows, along, lambda: s[tile.image] * both, low, high),
+            finish,
         )
 
         def step() -> None:

@@ -76,6 +76,7 @@ def cases() -> Iterator[Case]:
         yield from _integers(dtype)
     yield from _hybrids()
     yield from _bad()
+    yield from _depthwise()
 
 
 def _by_hand() -> Iterator[Case]:
@@ -267,8 +268,108 @@ def _bad() -> Iterator[Case]:
     x = fed("float32", good.x)
     yield _conv(good, x, w, const("float32", (3,)), out("float32"), raises="ShapeError", note="bias")
     for name in ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor"):
-        yield _conv(good, x, w, bias, out("float32"), raises="ShapeError", note="zero", **{name: 0})
+        yield _conv(good, x, w, bias, out("float32"), raises="ShapeError", note=f"no_{name}", **{name: 0})
     empty = const("float32", (4, 3, 3, 0))
     yield _conv(good, x, empty, bias, out("float32"), raises="ShapeError", note="empty")
     huge = const("float32", (4, 9, 9, 3))
     yield _conv(good, x, huge, bias, out("float32"), raises="ShapeError", note="too_large", padding="VALID")
+
+
+DEPTHWISE = (
+    G((1, 1, 1, 1), (1, 1), 1),
+    G((1, 5, 5, 3), (3, 3), 1),
+    G((2, 6, 7, 3), (3, 2), 2, stride=(2, 2)),
+    G((1, 7, 8, 2), (3, 3), 4, stride=(2, 3), padding="VALID"),
+    G((1, 9, 9, 2), (3, 3), 1, dilation=(2, 2)),
+    G((1, 9, 11, 2), (3, 3), 1, dilation=(2, 3), padding="VALID"),
+    G((1, 8, 9, 3), (3, 3), 2, stride=(2, 3), dilation=(3, 2)),
+    G((1, 2, 2, 2), (5, 5), 1),
+    G((1, 6, 6, 1), (3, 3), 8),
+    G((3, 1, 1, 5), (1, 1), 1, stride=(2, 2)),
+    G((2, 5, 4, 17), (3, 3), 1, padding="VALID"),
+    G((1, 8, 5, 4), (1, 1), 3, stride=(2, 2)),
+    G((1, 30, 24, 48), (3, 3), 1),
+    G((1, 31, 33, 40), (5, 5), 1, stride=(2, 2)),
+    G((2, 4, 4, 600), (2, 2), 1),
+)
+
+
+def _depth(g: Geometry, x: Tensor, w: Tensor, bias: Tensor | None, result: Tensor, **how: Any) -> Case:
+    options = {**g.options, "depth_multiplier": g.o, **how}
+    return case("DEPTHWISE_CONV_2D", [x, w, bias], [result], **{"version": 6, **options})
+
+
+def _depthwise() -> Iterator[Case]:
+    x = np.arange(1, 5, dtype=np.float32).reshape(1, 1, 2, 2)
+    yield case(
+        "DEPTHWISE_CONV_2D",
+        [fed(x), const(np.float32([1, 10, 2, 20]).reshape(1, 1, 2, 2)), const(np.float32([0.5, 0]))],
+        [out("float32")],
+        padding="VALID",
+        stride_h=1,
+        stride_w=1,
+        depth_multiplier=1,
+        note="by_hand",
+        expected=[np.float32([1 + 6 + 0.5, 20 + 80]).reshape(1, 1, 1, 2)],
+    )
+    for g in DEPTHWISE:
+        o = g.x[3] * g.o
+        filters, taps = (1, *g.kernel, o), g.kernel[0] * g.kernel[1]
+        x, w, bias = fed("float32", g.x), const("float32", filters), const("float32", (o,))
+        yield _depth(g, x, w, bias, out("float32"), tolerance=SUMS, tags=ROWS)
+        for dtype in ("int8", "uint8", "int16"):
+            zx, zo = zero_points(dtype)
+            w_dtype = "uint8" if dtype == "uint8" else "int8"
+            bias = const(bias_type(dtype), (o,), q(0.0625 * 0.015625), low=-5000, high=5000)
+            for how in ("tensor", "channel", "int4") if dtype == "int8" else ("tensor", "channel"):
+                if dtype == "uint8" and how == "channel":
+                    continue
+                wq = q(0.015625, 99 if dtype == "uint8" else 0)
+                kind = "int4" if how == "int4" else w_dtype
+                yield _depth(
+                    g,
+                    fed(dtype, g.x, q(0.0625, zx)),
+                    const(kind, filters, q(channel_scales(o), axis=3) if how == "channel" and o > 1 else wq),
+                    bias,
+                    out(dtype, q(output_scale(dtype, kind, taps), zo)),
+                    tags=ROWS,
+                    note=how,
+                )
+        if o > 1:
+            w = const("int8", filters, q(channel_scales(o), axis=3))
+            bias = const("float32", (o,))
+            yield _depth(g, fed("float32", g.x), w, bias, out("float32"), tolerance=HYBRID, note="channel")
+    g = DEPTHWISE[2]
+    x, w, bias = fed("float32", g.x), fed("float32", (1, 3, 2, 6)), fed("float32", (6,))
+    yield _depth(g, x, w, bias, out("float32"), tolerance=SUMS, note="filter_fed")
+    for activation in ("RELU", "RELU6", "RELU_N1_TO_1"):
+        w = const("float32", (1, 3, 2, 6))
+        yield _depth(g, x, w, bias, out("float32"), tolerance=SUMS, fused_activation_function=activation)
+        yield _depth(
+            g,
+            fed("int8", g.x, q(0.0625, -7)),
+            const("int8", (1, 3, 2, 6), q(channel_scales(6), axis=3)),
+            const("int32", (6,), q(0.0625 * 0.015625), low=-5000, high=5000),
+            out("int8", q(0.02, -30)),
+            fused_activation_function=activation,
+        )
+    yield _depth(
+        g,
+        fed("int8", g.x, q(0.0625, -7)),
+        fed("int8", (1, 3, 2, 6), q(0.01)),
+        fed("int32", (6,), q(0.0625 * 0.01), low=-5000, high=5000),
+        out("int8", q(0.02, -30)),
+        note="filter_fed",
+    )
+    for note, filters, bad in (
+        ("channels", (1, 3, 2, 7), {}),
+        ("first", (2, 3, 2, 6), {}),
+        ("no_stride", (1, 3, 2, 6), {"stride_w": 0}),
+        ("no_dilation", (1, 3, 2, 6), {"dilation_h_factor": 0}),
+        ("empty", (1, 0, 2, 6), {}),
+    ):
+        w, bias = const("float32", filters), const("float32", (filters[3],))
+        yield _depth(g, x, w, bias, out("float32"), raises="ShapeError", note=note, **bad)
+    yield _depth(
+        g, x, const("float32", (1, 3, 2, 6)), const("float32", (5,)), out("float32"), raises="ShapeError"
+    )
