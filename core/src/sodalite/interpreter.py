@@ -35,7 +35,7 @@ from .signature import SignatureRunner
 from .values import called, fit, misshapen
 
 if TYPE_CHECKING:
-    from .explain import Explanation, Memory
+    from .runner import Explanation, Memory
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import IO, Any
 
 import sodalite_schema as schema
