@@ -124,7 +124,7 @@ def test_a_limit_of_seconds_stops_an_endless_loop():
         return ["x"]
 
     run = runner(loops(stay), [plugin(kernels())], limits=Limits(seconds=0.2))
-    with pytest.raises(KernelError, match=r'node 0 WHILE "y": over the time limit of 0.2 s'):
+    with pytest.raises(KernelError, match="the time limit of 0.2 s"):
         feed(run, [[0]])
 
 
