@@ -45,7 +45,7 @@ def litert(tmp_path: Path) -> Callable[[bytes, list[Any]], list[np.ndarray[Any, 
         if done.returncode:
             raise RuntimeError(done.stderr.decode(errors="replace")[-2000:])
         with out.open("rb") as file:
-            return list(pickle.load(file))  # noqa: S301  written by our own child
+            return list(pickle.load(file))  # written by our own child
 
     return run
 

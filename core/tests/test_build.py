@@ -23,7 +23,13 @@ def test_a_whole_model() -> None:
     x = g.input("x", (1, None, 8, 3), "int8", scale=0.5, zero_point=3)
     w = g.constant("w", np.ones((4, 3, 3, 3), np.int8), scale=[0.1, 0.2, 0.3, 0.4], axis=0)
     y = g.op(
-        "CONV_2D", [x, w, None], [("y", (1, 8, 8, 4), "int8")], padding="VALID", stride_w=2, stride_h=1, version=3
+        "CONV_2D",
+        [x, w, None],
+        [("y", (1, 8, 8, 4), "int8")],
+        padding="VALID",
+        stride_w=2,
+        stride_h=1,
+        version=3,
     )
     z = g.op("custom:Sinh", [y], [{"name": "z", "shape": (), "dtype": np.float32}], custom_options={"a": 1})
     g.output(z, y)
@@ -186,19 +192,28 @@ def _try(**what: Any) -> None:
     [
         (lambda g, x, o: g.op("CONV2D", [x], []), "near it: CONV_2D"),
         (lambda g, x, o: g.op("nonsense", [x], []), '"custom:nonsense"'),
-        (lambda g, x, o: g.op("CONV_2D", [x], [], stride=1), "CONV_2D has no option 'stride'; it has: padding, stride_w"),
+        (
+            lambda g, x, o: g.op("CONV_2D", [x], [], stride=1),
+            "CONV_2D has no option 'stride'; it has: padding, stride_w",
+        ),
         (lambda g, x, o: g.op("ABS", [x], [], axis=1), "ABS has no option 'axis'; it has: none"),
         (lambda g, x, o: g.op("LOGISTIC", [x], [], axis=1), "LOGISTIC has no options, got axis"),
         (lambda g, x, o: g.op("custom:X", [x], [], axis=1), "takes custom_options="),
         (lambda g, x, o: g.op("ADD", [x], [], fused_activation_function="RELU7"), "is one of: NONE, RELU"),
         (lambda g, x, o: g.op("ADD", ["x"], []), "a tensor is wanted, got str"),
         (lambda g, x, o: g.op("ADD", [o], []), 'tensor "t" belongs to subgraph 1, not to subgraph 0'),
-        (lambda g, x, o: g.op("SVDF", [x], [], writes=[g.tensor("s", (1,), "int8")]), "not one of its inputs"),
+        (
+            lambda g, x, o: g.op("SVDF", [x], [], writes=[g.tensor("s", (1,), "int8")]),
+            "not one of its inputs",
+        ),
         (lambda g, x, o: g.tensor("t", (1,), "f32"), "there are: float32, float16"),
         (lambda g, x, o: g.tensor("t", (1,), object()), "no element type"),
         (lambda g, x, o: g.tensor("t", (1 << 40,), "int8"), "32-bit"),
         (lambda g, x, o: g.tensor("t", (1,), "int8", zero_point=1), "no scale"),
-        (lambda g, x, o: g.tensor("t", (1,), "int8", scale=[1, 2], zero_point=[1, 2, 3]), "2 scales but 3 zero"),
+        (
+            lambda g, x, o: g.tensor("t", (1,), "int8", scale=[1, 2], zero_point=[1, 2, 3]),
+            "2 scales but 3 zero",
+        ),
         (lambda g, x, o: g.constant("c", [300], "int8"), 'constant "c": values do not all fit int8'),
         (lambda g, x, o: g.constant("c", [1.5], "int32"), "do not all fit int32"),
         (lambda g, x, o: g.constant("c", [float("nan")], "int32"), "do not all fit int32"),

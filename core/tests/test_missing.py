@@ -26,7 +26,8 @@ def _missing(*ops: str, declined: tuple[Decline, ...] = (), version: int = 1) ->
         g.op(op, [x, None], [(f"y{i}", (2,), "int8")], version=version)
     graph = open_model(g.finish()).graphs[0]
     return [
-        MissingNode(n, graph, tuple(None if j < 0 else graph.tensors[j] for j in n.inputs), declined) for n in graph.nodes
+        MissingNode(n, graph, tuple(None if j < 0 else graph.tensors[j] for j in n.inputs), declined)
+        for n in graph.nodes
     ]
 
 
@@ -52,7 +53,9 @@ def test_all_at_once(nothing_installed: None) -> None:
     """Nodes that lack the same thing are one line; each operator is named."""
     lines = str(report(_missing("CONV_2D", "ABS", "CONV_2D", "custom:Mine", "CONV_2D"), [])).splitlines()
     assert lines[0] == "no kernel takes 5 nodes, of 3 operators:"
-    assert lines[1].startswith('  CONV_2D version 1 (int8, -); 3 nodes from node 0 CONV_2D "y0" on; first run by')
+    assert lines[1].startswith(
+        '  CONV_2D version 1 (int8, -); 3 nodes from node 0 CONV_2D "y0" on; first run by'
+    )
     assert lines[2].startswith('  ABS version 1 (int8, -); node 1 ABS "y1"; first run by TensorFlow')
     assert lines[3] == '  custom:Mine version 1 (int8, -); node 3 custom:Mine "y3"'
     assert lines[4:] == [
@@ -64,7 +67,10 @@ def test_all_at_once(nothing_installed: None) -> None:
 def test_flex_operators_are_explained(nothing_installed: None) -> None:
     """TensorFlow's own operators come with both ways out, and not with advice for other custom operators."""
     text = str(report(_missing("custom:FlexTanh", "custom:FlexErf"), []))
-    assert "convert the model again without SELECT_TF_OPS, or install a plugin that offers custom:FlexTanh" in text
+    assert (
+        "convert the model again without SELECT_TF_OPS, or install a plugin that offers custom:FlexTanh"
+        in text
+    )
     assert "whoever made the model" not in text
     assert "pip install" not in text
 

@@ -23,7 +23,9 @@ def _small() -> Builder:
     g = Builder("small")
     x = g.input("x", (1, 8, 8, 3), "float32")
     w = g.constant("w", np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3))
-    y = g.op("CONV_2D", [x, w, None], [("y", (1, 4, 4, 1), "float32")], padding="VALID", stride_w=2, version=2)
+    y = g.op(
+        "CONV_2D", [x, w, None], [("y", (1, 4, 4, 1), "float32")], padding="VALID", stride_w=2, version=2
+    )
     g.op("LOGISTIC", [y], [("z", (1, 4, 4, 1), "float32")])
     g.output(3)
     g.signature("serve", {"x": x}, {"z": 3})
@@ -39,7 +41,13 @@ def test_a_model_as_plain_values() -> None:
     model = open_model(_small().finish())
     graph = model.graphs[0]
     conv, logistic = graph.nodes
-    assert (conv.op, conv.version, conv.inputs, conv.outputs, conv.name) == ("CONV_2D", 2, (0, 1, -1), (2,), "y")
+    assert (conv.op, conv.version, conv.inputs, conv.outputs, conv.name) == (
+        "CONV_2D",
+        2,
+        (0, 1, -1),
+        (2,),
+        "y",
+    )
     assert conv.options == {
         "padding": "VALID",
         "stride_w": 2,
@@ -148,7 +156,10 @@ def test_shapes_and_signatures() -> None:
 def test_quantisation() -> None:
     """Per tensor, per channel, in blocks, custom, and the forms that mean none."""
     g = Builder()
-    q = Table("QuantizationParameters", details=Table("BlockwiseQuantization", scales=0, zero_points=-1, block_size=32))
+    q = Table(
+        "QuantizationParameters",
+        details=Table("BlockwiseQuantization", scales=0, zero_points=-1, block_size=32),
+    )
     multi = Table("MultiAxisQuantization", scales=0, zero_points=1, quantized_dimensions=[0, 1])
     g.tensor("scales", (2, 2), "float16")
     g.tensor("a", (2, 4), "int8", scale=0.5, zero_point=-3)
@@ -160,7 +171,11 @@ def test_quantisation() -> None:
     g.tensor("g", (2,), "int8", quantization=Table("QuantizationParameters", min=[0.0], max=[1.0]))
     t = _graph(g).tensors
     assert (t[1].quant.scale, t[1].quant.zero_point, t[1].quant.per_channel) == (0.5, -3, False)
-    assert (t[2].quant.scales.tolist(), t[2].quant.zero_points.tolist(), t[2].quant.axis) == ([0.5, 0.25], [0, 0], 0)
+    assert (t[2].quant.scales.tolist(), t[2].quant.zero_points.tolist(), t[2].quant.axis) == (
+        [0.5, 0.25],
+        [0, 0],
+        0,
+    )
     assert (t[3].quant.kind, t[3].quant.scales_tensor, t[3].quant.zero_points_tensor) == ("blockwise", 0, -1)
     assert t[3].quant.block_size == 32
     assert (t[4].quant.kind, t[4].quant.axes) == ("multiaxis", (0, 1))
@@ -312,7 +327,15 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(blob)
     changing = bytearray(blob)
-    sources: list[Any] = [path, str(path), blob, changing, memoryview(blob), io.BytesIO(blob), np.frombuffer(blob, np.uint8)]
+    sources: list[Any] = [
+        path,
+        str(path),
+        blob,
+        changing,
+        memoryview(blob),
+        io.BytesIO(blob),
+        np.frombuffer(blob, np.uint8),
+    ]
     models = [open_model(source) for source in sources]
     changing[:] = bytes(len(blob))
     for model in models:
@@ -348,7 +371,9 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     mapped.check_unchanged()
     with path.open("ab") as file:
         file.write(b"more")
-    with pytest.raises(ModelError, match=r"changed from [\d,]+ to [\d,]+ bytes while it is open; open it again"):
+    with pytest.raises(
+        ModelError, match=r"changed from [\d,]+ to [\d,]+ bytes while it is open; open it again"
+    ):
         mapped.check_unchanged()
     copied.check_unchanged()
     fresh = open_model(path)
@@ -370,13 +395,15 @@ def test_copies_can_be_asked_for_by_the_environment(tmp_path: Path, monkeypatch:
     _small().save(path)
     for value, kept in (("1", False), ("0", True), ("", True)):
         monkeypatch.setenv("SODALITE_COPY", value)
-        assert (open_model(path)._mapped is not None) == kept  # noqa: SLF001  the one visible difference
+        assert (open_model(path)._mapped is not None) == kept  # the one visible difference
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     """Not found is its own error, also a FileNotFoundError, and names files that are near."""
     (tmp_path / "mobilenet.tflite").write_bytes(b"")
-    with pytest.raises(ModelNotFoundError, match=r"there is no such file; near it: mobilenet\.tflite") as caught:
+    with pytest.raises(
+        ModelNotFoundError, match=r"there is no such file; near it: mobilenet\.tflite"
+    ) as caught:
         open_model(tmp_path / "mobilnet.tflite")
     assert isinstance(caught.value, FileNotFoundError)
     with pytest.raises(ModelNotFoundError, match="its folder is not there either"):
@@ -385,13 +412,13 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_folders(tmp_path: Path) -> None:
     """A folder is refused; a SavedModel is called by its name; models inside are listed."""
-    with pytest.raises(ModelError, match="is a folder, not a model file$"):
+    with pytest.raises(ModelError, match=r"is a folder, not a model file$"):
         open_model(tmp_path)
     (tmp_path / "a.tflite").write_bytes(b"")
     with pytest.raises(ModelError, match=r"it holds a\.tflite"):
         open_model(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(ModelError, match="a TensorFlow SavedModel: convert it to .tflite first"):
+    with pytest.raises(ModelError, match=r"a TensorFlow SavedModel: convert it to \.tflite first"):
         open_model(tmp_path)
 
 
@@ -415,7 +442,9 @@ def test_pipes_and_devices_do_not_block(tmp_path: Path) -> None:
     assert "is a device" in result[1]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user"
+)
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     """A file without read permission says so."""
     path = tmp_path / "m.tflite"

@@ -156,7 +156,7 @@ class Subgraph:
         given = {**(options or {}), **named}
         kind = None if ":" in op else schema.options_kind(op)
         if kind is not None:
-            known = [name for name in schema.field_names(kind)]
+            known = schema.field_names(kind)
             unknown = [name for name in given if name not in known]
             if unknown:
                 raise ModelError(f"{op} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
@@ -254,7 +254,9 @@ class Builder(Subgraph):
         """The model as tables of the format, to be looked at, edited, and written with `sodalite_schema.write`."""
         codes = []
         for code, custom, version in self._opcodes:
-            table = Table("OperatorCode", builtin_code=code, deprecated_builtin_code=min(code, 127), version=version)
+            table = Table(
+                "OperatorCode", builtin_code=code, deprecated_builtin_code=min(code, 127), version=version
+            )
             if custom is not None:
                 table.custom_code = custom
             codes.append(table)
@@ -371,16 +373,22 @@ def _elements(name: str, value: Any, dtype: Any) -> tuple[DType, Array]:
     memory, kind = wanted.memory, source.dtype.kind
     bits = wanted.name.startswith(("bfloat", "float8"))
     if memory.kind == "O" or kind not in ("iu" if bits else "biufc") or (kind == "c" and memory.kind != "c"):
-        takes = "bit patterns as integers" if bits else "numbers" if memory.kind != "O" else "no data in a file"
+        takes = (
+            "bit patterns as integers" if bits else "numbers" if memory.kind != "O" else "no data in a file"
+        )
         raise ModelError(f"{where}: {wanted.name} takes {takes}, got {source.dtype}")
     with np.errstate(all="ignore"):
         elements: Array = np.ascontiguousarray(source, memory).reshape(source.shape)
     if memory.kind in "biu" and source.dtype != memory and not np.array_equal(elements, source):
         raise ModelError(f"{where}: values do not all fit {wanted.name}")
     if wanted.name in PACKED and elements.size:
-        low, high = (0, 15) if wanted.name == "uint4" else (-(1 << wanted.bits - 1), (1 << wanted.bits - 1) - 1)
+        low, high = (
+            (0, 15) if wanted.name == "uint4" else (-(1 << wanted.bits - 1), (1 << wanted.bits - 1) - 1)
+        )
         if elements.min() < low or elements.max() > high:
-            raise ModelError(f"{where}: {wanted.name} holds {low} to {high}, got {elements.min()} to {elements.max()}")
+            raise ModelError(
+                f"{where}: {wanted.name} holds {low} to {high}, got {elements.min()} to {elements.max()}"
+            )
     return wanted, elements
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -63,15 +64,21 @@ class Constants:
         nbytes = -(-count * dtype.bits // 8)
         if dtype.memory.kind == "O":
             if dtype.name != "string":
-                raise CorruptModelError(f"{where}: {dtype.name} tensors hold no data in a file, this one does")
+                raise CorruptModelError(
+                    f"{where}: {dtype.name} tensors hold no data in a file, this one does"
+                )
             nbytes = raw.size
         elif raw.size < nbytes:
             what = f"{list(shape)} {dtype.name}" if sparsity is None else f"{count:,} stored {dtype.name}"
-            raise CorruptModelError(f"{where}: buffer {buffer} has {raw.size:,} bytes, {what} takes {nbytes:,}")
+            raise CorruptModelError(
+                f"{where}: buffer {buffer} has {raw.size:,} bytes, {what} takes {nbytes:,}"
+            )
         if dtype.name == "string":
             data = self._once(where, raw, at, dtype, _strings) if raw.size else np.empty(0, object)
             if data.size != count:
-                raise CorruptModelError(f"{where}: {data.size:,} strings are stored, {list(shape)} holds {count:,}")
+                raise CorruptModelError(
+                    f"{where}: {data.size:,} strings are stored, {list(shape)} holds {count:,}"
+                )
         elif dtype.name in PACKED:
             data = self._once(where, raw, at, dtype, _unpacked)[:count]
         else:
@@ -92,7 +99,9 @@ class Constants:
         if key not in self._made:
             self._left -= raw.size
             if self._left < 0:
-                raise CorruptModelError(f"{where}: constants overlap; unpacked, they would be far larger than the file")
+                raise CorruptModelError(
+                    f"{where}: constants overlap; unpacked, they would be far larger than the file"
+                )
             try:
                 self._made[key] = make(raw) if make is np.copy else make(raw, dtype)
             except ValueError as error:
@@ -113,14 +122,21 @@ def _truths(raw: Array, _: DType) -> Array:
     return truths.view(np.uint8)
 
 
+def few(items: Sequence[object]) -> str:
+    """*items* for a message, the first twelve of them."""
+    text = ", ".join(map(str, items[:12]))
+    return f"[{text}]" if len(items) <= 12 else f"[{text}, ... {len(items):,} in all]"
+
+
 def shape_of(where: str, sizes: list[int], dtype: DType) -> Shape:
     """*sizes* as a shape, unknown ones as 1. UnsupportedModelError for more than numpy or an address can do."""
     shape = tuple(1 if size == -1 else size for size in sizes)
-    if min(shape, default=0) < 0:
-        raise CorruptModelError(f"{where}: shape {sizes} has a negative dimension")
     if len(shape) > 32:
         raise UnsupportedModelError(f"{where}: {len(shape)} dimensions; at most 32 are supported")
-    if prod(shape) * dtype.bits > 8 * _MOST_BYTES:
+    if min(shape, default=0) < 0:
+        raise CorruptModelError(f"{where}: shape {sizes} has a negative dimension")
+    # numpy counts past a 0, too: (0, 2**31 - 1, 2**31 - 1, 2**31 - 1) is no shape there
+    if prod(size or 1 for size in shape) * dtype.bits > 8 * _MOST_BYTES:
         raise UnsupportedModelError(f"{where}: {list(shape)} {dtype.name} is more than a machine can address")
     return shape
 
@@ -146,9 +162,11 @@ def sparsity_of(where: str, table: Table, shape: Shape) -> Sparsity:
     order, blocks = tuple(table.traversal_order.tolist()), tuple(table.block_map.tolist())
     rank, levels = len(shape), table.dim_metadata
     if sorted(order) != list(range(rank + len(blocks))) or len(levels) != len(order):
-        raise wrong(f"traversal order {list(order)} and {len(levels)} levels for {rank} dimensions, {len(blocks)} in blocks")
+        raise wrong(
+            f"traversal order {few(order)} and {len(levels)} levels for {rank} dimensions, {len(blocks)} in blocks"
+        )
     if len(set(blocks)) != len(blocks) or not all(0 <= b < rank for b in blocks):
-        raise wrong(f"block map {list(blocks)} for {rank} dimensions")
+        raise wrong(f"block map {few(blocks)} for {rank} dimensions")
     sizes = dict(enumerate(shape))
     for dimension, level in zip(order, levels, strict=True):
         if dimension >= rank:
@@ -162,14 +180,23 @@ def sparsity_of(where: str, table: Table, shape: Shape) -> Sparsity:
         size, form = sizes[dimension], enum_name("DimensionType", level.format)
         if form == "DENSE":
             if level.dense_size != size:
-                raise wrong(f"level {number} has dense size {level.dense_size}, dimension {dimension} has {size}")
+                raise wrong(
+                    f"level {number} has dense size {level.dense_size}, dimension {dimension} has {size}"
+                )
             dims.append(("dense", size))
             count *= size
         elif form == "SPARSE_CSR" and level.array_segments is not None and level.array_indices is not None:
             segments = level.array_segments.values.astype(np.int64)
             indices = level.array_indices.values.astype(np.int64)
-            if segments.size != count + 1 or segments[0] != 0 or segments[-1] != indices.size or (np.diff(segments) < 0).any():
-                raise wrong(f"level {number} has segments that do not fit its {count:,} rows and {indices.size:,} indices")
+            if (
+                segments.size != count + 1
+                or segments[0] != 0
+                or segments[-1] != indices.size
+                or (np.diff(segments) < 0).any()
+            ):
+                raise wrong(
+                    f"level {number} has segments that do not fit its {count:,} rows and {indices.size:,} indices"
+                )
             if indices.size and (indices.min() < 0 or indices.max() >= size):
                 raise wrong(f"level {number} has an index outside dimension {dimension}, {size} long")
             for array in (segments, indices):

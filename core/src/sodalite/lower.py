@@ -7,7 +7,7 @@ does not know, an UnsupportedModelError. Where a file is odd in something nobody
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
@@ -15,7 +15,7 @@ import numpy as np
 import sodalite_schema as schema
 from sodalite_schema import ENUMS, Table
 
-from .constants import Constants, shape_of, sparsity_of
+from .constants import Constants, few, shape_of, sparsity_of
 from .dtypes import DTYPES, OBJECTS, DType
 from .errors import CorruptModelError, UnsupportedModelError, printable
 from .graph import EMPTY, Graph, Node, Quant, Shape, Signature, Sparsity, TensorSpec
@@ -88,7 +88,7 @@ class _Options(NamedTuple):
     defaults: Mapping[str, Any] = EMPTY
 
 
-@lru_cache(maxsize=None)
+@cache
 def _options_of(op: str) -> _Options:
     kind = None if ":" in op else schema.options_kind(op)
     if kind is None:
@@ -98,10 +98,14 @@ def _options_of(op: str) -> _Options:
     for name in raw:
         enum = schema.field_enum(kind, name)
         if enum is not None:
-            enums[name] = tuple(m.lower() for m in ENUMS[enum]) if enum == "TensorType" else tuple(ENUMS[enum])
+            enums[name] = (
+                tuple(m.lower() for m in ENUMS[enum]) if enum == "TensorType" else tuple(ENUMS[enum])
+            )
     subgraphs = tuple(name for name in raw if name == "subgraph" or "subgraph_ind" in name)
     how = _Options(kind, str(schema.options_field(op)), enums, subgraphs)
-    return how._replace(defaults=MappingProxyType({name: _option(name, value, how) for name, value in raw.items()}))
+    return how._replace(
+        defaults=MappingProxyType({name: _option(name, value, how) for name, value in raw.items()})
+    )
 
 
 def _option(name: str, value: Any, how: _Options) -> Any:
@@ -113,7 +117,9 @@ def _option(name: str, value: Any, how: _Options) -> Any:
     if name in how.enums:
         names = how.enums[name]
         if not 0 <= value < len(names):
-            raise UnsupportedModelError(f"option {name} is {value}; this version knows 0 to {len(names) - 1} ({', '.join(names)})")
+            raise UnsupportedModelError(
+                f"option {name} is {value}; this version knows 0 to {len(names) - 1} ({', '.join(names)})"
+            )
         return names[value]
     return "" if value is None else value
 
@@ -159,7 +165,9 @@ class _Lowering:
     def graph(self) -> Graph:
         produced = self._produced()
         free = set(self.inputs)
-        tensors = tuple(self._tensor(i, t, i in free, i in produced) for i, t in enumerate(self.table.tensors))
+        tensors = tuple(
+            self._tensor(i, t, i in free, i in produced) for i, t in enumerate(self.table.tensors)
+        )
         ready = [t.data is not None or t.variable or t.index in free for t in tensors]
         nodes = []
         readers: dict[int, list[int]] = {}
@@ -175,14 +183,25 @@ class _Lowering:
                     users.append(i)
             for place, j in enumerate(node.outputs):
                 if ready[j]:
-                    kind = "constant" if tensors[j].data is not None else "variable" if tensors[j].variable else "input"
-                    self._bad_node(i, f"output {place} is {self._name(j)}, {'an' if kind == 'input' else 'a'} {kind} of the subgraph")
+                    kind = (
+                        "constant"
+                        if tensors[j].data is not None
+                        else "variable"
+                        if tensors[j].variable
+                        else "input"
+                    )
+                    self._bad_node(
+                        i,
+                        f"output {place} is {self._name(j)}, {'an' if kind == 'input' else 'a'} {kind} of the subgraph",
+                    )
             for j in node.outputs:
                 ready[j] = True
             nodes.append(node)
         for place, j in enumerate(self.outputs):
             if not ready[j]:
-                raise CorruptModelError(f"subgraph {self.index}: output {place} is {self._name(j)}, which nothing makes")
+                raise CorruptModelError(
+                    f"subgraph {self.index}: output {place} is {self._name(j)}, which nothing makes"
+                )
         return Graph(
             self.index,
             self.table.name or "",
@@ -199,7 +218,9 @@ class _Lowering:
         if maker is None:
             self._bad_node(i, f"input {place} is {self._name(j)}, which nothing makes")
         when = "itself" if maker == i else f"only node {maker}"
-        self._bad_node(i, f"input {place} is {self._name(j)}, which {when} makes; nodes must be in execution order")
+        self._bad_node(
+            i, f"input {place} is {self._name(j)}, which {when} makes; nodes must be in execution order"
+        )
 
     def _produced(self) -> dict[int, int]:
         """tensor -> the node that makes it."""
@@ -208,19 +229,25 @@ class _Lowering:
                 if not 0 <= j < self.count:
                     self._bad_node(i, f"output {place} is tensor {j}; the subgraph has {self.count} tensors")
                 if j in self.producer:
-                    self._bad_node(i, f"output {place} is {self._name(j)}, which node {self.producer[j]} makes too")
+                    self._bad_node(
+                        i, f"output {place} is {self._name(j)}, which node {self.producer[j]} makes too"
+                    )
                 self.producer[j] = i
         return self.producer
 
     def _tensor(self, i: int, table: Table, free: bool, produced: bool) -> TensorSpec:
         if not 0 <= table.type < len(_TYPES):
             where = self.tensor_where(i)
-            raise UnsupportedModelError(f"{where}: element type {table.type} is none this version knows (0 to {len(_TYPES) - 1})")
+            raise UnsupportedModelError(
+                f"{where}: element type {table.type} is none this version knows (0 to {len(_TYPES) - 1})"
+            )
         dtype = _TYPES[table.type]
         sizes = table.shape.tolist()
         buffers = self.constants.raw
         if table.buffer >= len(buffers) and table.buffer:
-            raise CorruptModelError(f"{self.tensor_where(i)}: buffer {table.buffer}; the model has {len(buffers)}")
+            raise CorruptModelError(
+                f"{self.tensor_where(i)}: buffer {table.buffer}; the model has {len(buffers)}"
+            )
         has_data = table.buffer != 0 and buffers[table.buffer] is not None
         try:
             shape = shape_of("", sizes, dtype)
@@ -228,31 +255,52 @@ class _Lowering:
             quant = None if table.quantization is None else self._quant(table.quantization, dtype, shape)
             sparsity: Sparsity | None = None
             if table.external_buffer:
-                raise UnsupportedModelError(": its data lie in another file (external_buffer), which is not supported")
+                raise UnsupportedModelError(
+                    ": its data lie in another file (external_buffer), which is not supported"
+                )
             for sub in table.variant_tensors:
                 if not 0 <= sub.type < len(_TYPES):
-                    raise UnsupportedModelError(f": its variant holds element type {sub.type}, which this version does not know")
+                    raise UnsupportedModelError(
+                        f": its variant holds element type {sub.type}, which this version does not know"
+                    )
             data = source = None
             if table.sparsity is not None and has_data:
                 sparsity = sparsity_of("", table.sparsity, shape)
             # nothing need be stored for no elements: LiteRT reads such a tensor as an empty constant, made or not
-            empty = not (produced or free or table.is_variable or has_data) and 0 in shape and dtype.name not in OBJECTS
+            empty = (
+                not (produced or free or table.is_variable or has_data)
+                and 0 in shape
+                and dtype.name not in OBJECTS
+            )
             if has_data or empty:
                 if table.is_variable:
                     raise CorruptModelError(f": a variable with constant data (buffer {table.buffer})")
-                data, source = self.constants.array("", table.buffer if has_data else 0, dtype, shape, sparsity)
+                data, source = self.constants.array(
+                    "", table.buffer if has_data else 0, dtype, shape, sparsity
+                )
         except (CorruptModelError, UnsupportedModelError) as error:
             raise type(error)(f"{self.tensor_where(i)}: {str(error).removeprefix(': ')}") from None
         return TensorSpec(
-            i, table.name or "", shape, dtype.name, quant, data, source, signature, bool(table.is_variable), sparsity
+            i,
+            table.name or "",
+            shape,
+            dtype.name,
+            quant,
+            data,
+            source,
+            signature,
+            bool(table.is_variable),
+            sparsity,
         )
 
     @staticmethod
     def _signature(signature: list[int], sizes: list[int]) -> Shape | None:
         if signature and len(signature) != len(sizes):
-            raise CorruptModelError(f"shape signature {signature} for shape {sizes}")
+            raise CorruptModelError(f"shape signature {few(signature)} for shape {sizes}")
         if min(signature, default=0) < -1:
-            raise CorruptModelError(f"shape signature {signature}: -1 stands for an unknown size, and nothing below it")
+            raise CorruptModelError(
+                f"shape signature {few(signature)}: -1 stands for an unknown size, and nothing below it"
+            )
         found = signature or sizes
         return tuple(found) if -1 in found else None
 
@@ -271,7 +319,9 @@ class _Lowering:
             raise CorruptModelError(f"{count} scales but {points.size} zero points")
         if count > 1 and not (0 <= axis < len(shape) and shape[axis] == count):
             length = f"{shape[axis]} long" if 0 <= axis < len(shape) else f"of a tensor of rank {len(shape)}"
-            raise CorruptModelError(f"{count} scales for dimension {axis}, {length}; one, or one a channel, is right")
+            raise CorruptModelError(
+                f"{count} scales for dimension {axis}, {length}; one, or one a channel, is right"
+            )
         low, high = scales.min(), scales.max()
         if not (0 <= low <= high < np.inf):  # false for NaN too
             if dtype.memory.kind not in "iu":
@@ -298,7 +348,9 @@ class _Lowering:
         blockwise = details.kind == "BlockwiseQuantization"
         axes = () if blockwise else tuple(details.quantized_dimensions.tolist())
         if details.block_size < 0 or min(axes, default=0) < 0:
-            raise CorruptModelError(f"quantisation in blocks of {details.block_size} along dimensions {list(axes)}")
+            raise CorruptModelError(
+                f"quantisation in blocks of {details.block_size} along dimensions {few(axes)}"
+            )
         kind = "blockwise" if blockwise else "multiaxis"
         return Quant(*nothing, 0, kind, scales, points, details.block_size, axes)
 
@@ -317,7 +369,9 @@ class _Lowering:
         if how.kind is not None:
             given = getattr(table, how.field)
             if given is None:
-                given = table.builtin_options if table.builtin_options is not None else table.builtin_options_2
+                given = (
+                    table.builtin_options if table.builtin_options is not None else table.builtin_options_2
+                )
             if given is not None and given.kind == how.kind:
                 values = dict(options)
                 try:
@@ -404,7 +458,9 @@ def _signatures(model: Table, graphs: Sequence[Graph]) -> tuple[Signature, ...]:
     return tuple(found.values())
 
 
-def _names(where: str, what: str, maps: Sequence[Table], ends: Sequence[int], graph: Graph) -> Mapping[str, int]:
+def _names(
+    where: str, what: str, maps: Sequence[Table], ends: Sequence[int], graph: Graph
+) -> Mapping[str, int]:
     names: dict[str, int] = {}
     for entry in maps:
         name, i = entry.name or "", entry.tensor_index
@@ -413,7 +469,7 @@ def _names(where: str, what: str, maps: Sequence[Table], ends: Sequence[int], gr
         if i not in ends:
             raise CorruptModelError(
                 f'{where}: {what} "{printable(name)}" is tensor {i}, which is no {what} of subgraph {graph.index} '
-                f"({', '.join(map(str, ends)) or 'it has none'})"
+                f"({few(ends) if ends else 'it has none'})"
             )
         names[name] = i
     return MappingProxyType(names)

@@ -36,7 +36,9 @@ def known() -> dict[str, Known]:
     """The operators that are known, by name."""
     text = pkgutil.get_data(__package__, "known_providers.tsv") or b""
     rows = (line.split("\t") for line in text.decode().splitlines())
-    return {op: Known("" if provider == "-" else provider, tuple(rest.split())) for op, provider, rest in rows}
+    return {
+        op: Known("" if provider == "-" else provider, tuple(rest.split())) for op, provider, rest in rows
+    }
 
 
 class _Group(NamedTuple):
@@ -83,7 +85,9 @@ def _described(group: _Group, about: Known, *, alone: bool) -> list[str]:
     facts = [f"{printable(group.op)} version {group.version} ({group.types})"]
     if not alone:
         count = len(group.nodes)
-        facts.append(f"{count} nodes from {_where(group.nodes[0])} on" if count > 1 else _where(group.nodes[0]))
+        facts.append(
+            f"{count} nodes from {_where(group.nodes[0])} on" if count > 1 else _where(group.nodes[0])
+        )
     since = about.since(group.version)
     if since:
         facts.append(f"first run by TensorFlow {since}")
@@ -119,12 +123,16 @@ def _advice(groups: Sequence[_Group], table: dict[str, Known], failed: Sequence[
     if absent:
         lines.append(f"pip install {' '.join(absent)}")
     if present:
-        lines.append(f"{', '.join(present)} does not run this; see whether a newer release does, and docs/coverage.md")
+        lines.append(
+            f"{', '.join(present)} does not run this; see whether a newer release does, and docs/coverage.md"
+        )
     if broken:
         lines.append(f"repair, reinstall or remove {', '.join(map(printable, sorted(broken)))}")
     foreign = [g.op for g in groups if g.op.startswith("custom:") and g.op not in flex and g.op not in table]
     if foreign:
-        lines.append(f"{printable(foreign[0])} is a custom operator: its plugin comes from whoever made the model")
+        lines.append(
+            f"{printable(foreign[0])} is a custom operator: its plugin comes from whoever made the model"
+        )
     return lines or ["no package is known to provide it"]
 
 

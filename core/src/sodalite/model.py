@@ -45,7 +45,9 @@ class Model:
     not be changed or cut while it is open: see `check_unchanged`, and ``copy=True``.
     """
 
-    def __init__(self, buffer: Any, *, path: str | None, label: str, mapped: os.stat_result | None = None) -> None:
+    def __init__(
+        self, buffer: Any, *, path: str | None, label: str, mapped: os.stat_result | None = None
+    ) -> None:
         self.path = path
         self.label = label
         self.closed = False
@@ -73,7 +75,7 @@ class Model:
         state = "closed" if self.closed else f"{len(self.graphs)} subgraphs, {self.nbytes:,} bytes"
         return f"<sodalite Model {self.label}: {state}>"
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Model:  # noqa: PYI034  typing.Self is newer than Python 3.10
         return self
 
     def __exit__(
@@ -104,7 +106,11 @@ class Model:
         if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino):
             return
         if now.st_size != then.st_size or now.st_mtime_ns != then.st_mtime_ns:
-            what = f"from {then.st_size:,} to {now.st_size:,} bytes" if now.st_size != then.st_size else "in place"
+            what = (
+                f"from {then.st_size:,} to {now.st_size:,} bytes"
+                if now.st_size != then.st_size
+                else "in place"
+            )
             raise ModelError(
                 f"{self.label}: the file was changed {what} while it is open; open it again, or with copy=True"
             )
@@ -129,7 +135,9 @@ def open_model(source: Source, *, copy: bool = False) -> Model:
         label = _label(name) if isinstance(name, str) else label
         source = source.read()
         if not isinstance(source, (bytes, bytearray, memoryview)):
-            raise ModelError(f'{label}: reading gave {type(source).__name__}, not bytes; open the file in mode "rb"')
+            raise ModelError(
+                f'{label}: reading gave {type(source).__name__}, not bytes; open the file in mode "rb"'
+            )
     try:
         view = memoryview(source)
     except TypeError:
@@ -151,7 +159,12 @@ def _open_path(given: str | os.PathLike[str], copy: bool) -> Model:
     try:
         _check_regular(os.stat(path), path, label)  # before opening: a device or pipe should not notice us
         # O_NONBLOCK: what became a FIFO since then does not block
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        flags = (
+            os.O_RDONLY
+            | getattr(os, "O_BINARY", 0)
+            | getattr(os, "O_NONBLOCK", 0)
+            | getattr(os, "O_CLOEXEC", 0)
+        )
         number = os.open(path, flags)
         with open(number, "rb") as file:
             state = os.fstat(number)
@@ -163,7 +176,9 @@ def _open_path(given: str | os.PathLike[str], copy: bool) -> Model:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _not_found(path, label) from error
     except MemoryError as error:
-        raise ModelError(f"{label}: the file does not fit in memory; open it without copy, and it is mapped") from error
+        raise ModelError(
+            f"{label}: the file does not fit in memory; open it without copy, and it is mapped"
+        ) from error
     except (OSError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
@@ -192,7 +207,12 @@ def _check_regular(state: os.stat_result, path: str, label: str) -> None:
         models = [printable(name) for name in names if name.endswith((".tflite", ".lite"))]
         hint = f"; it holds {', '.join(models[:5])}{', ...' if len(models) > 5 else ''}" if models else ""
         raise ModelError(f"{label}: is a folder, not a model file{hint}")
-    kinds = ((stat.S_ISFIFO, "pipe"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"), (stat.S_ISSOCK, "socket"))
+    kinds = (
+        (stat.S_ISFIFO, "pipe"),
+        (stat.S_ISCHR, "device"),
+        (stat.S_ISBLK, "device"),
+        (stat.S_ISSOCK, "socket"),
+    )
     what = next((name for test, name in kinds if test(mode)), "special file")
     raise ModelError(f"{label}: is a {what}, not a regular file; read it and pass the bytes")
 
@@ -214,7 +234,9 @@ def _explained(message: str, start: bytes) -> str:
     if "not a .tflite file: bytes" in message:
         what = next((what for magic, what in _LOOKS_LIKE if start.startswith(magic)), None)
         if start[4:7] == b"TFL":
-            what = f"a .tflite file of an older format ({start[4:8].decode('latin-1')}); only TFL3 is supported"
+            what = (
+                f"a .tflite file of an older format ({start[4:8].decode('latin-1')}); only TFL3 is supported"
+            )
         return message if what is None else f"not a .tflite file: it looks like {what}"
     if "past the end of the file" in message or "outside the file" in message:
         return f"{message}; was the file cut short, or damaged?"

@@ -23,8 +23,7 @@ def pack(values: Array, bits: int) -> Array:
 
 
 def unpack(packed: Array, bits: int, count: int, memory: np.dtype[Any]) -> Array:
-    """The first *count* elements of *packed*, uint8 (n,), one a byte: sign-extended for memory int8, as they are
-    for uint8."""
+    """The first *count* elements of *packed*, uint8 (n,), one a byte: signed for int8, unsigned for uint8."""
     per = 8 // bits
     rows: Array = np.empty((packed.size, per), memory)
     for place in range(per):  # to the top of the byte, then down: an arithmetic shift for int8
@@ -52,7 +51,9 @@ def unpack_strings(table: Array) -> Array:
         raise ValueError(f"string table of {nbytes} bytes cannot hold {count} strings")
     places = np.frombuffer(raw, "<i4", count + 1, 4).astype(np.int64)
     if places[0] < 4 * (count + 2) or places[-1] > nbytes or (np.diff(places) < 0).any():
-        raise ValueError(f"string table of {nbytes} bytes has positions that are out of range or not ascending")
+        raise ValueError(
+            f"string table of {nbytes} bytes has positions that are out of range or not ascending"
+        )
     texts: Array = np.empty(count, object)
     ends = places.tolist()
     for i in range(count):
