@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: INP001  a script beside the package
 """Turn schema.fbs into src/sodalite_schema/_tables.py.
 
 Run it after every change to schema.fbs. With --check it writes nothing and fails if the committed file is stale.

@@ -38,7 +38,7 @@ class ReadLimits(NamedTuple):
 
     depth: tables inside tables. tables: how many, each counted as often as something points at it (None: one for each
     8 bytes of the file, which is what one costs, at most 500,000). nbytes: bytes of tables, strings and vectors, counted
-    likewise (None: eight times the file). Sharing one table between a million offsets is legal FlatBuffers; these two
+    likewise (None: three times the file). Sharing one table between a million offsets is legal FlatBuffers; these two
     make it cost no more than the file's size.
     """
 
@@ -84,7 +84,7 @@ class _Reader:
         self.file: np.ndarray[Any, Any] = np.frombuffer(view, np.uint8) if size else np.empty(0, np.uint8)
         self.depth = limits.depth
         self.tables_left = min((size >> 3) + 64, 500_000) if limits.tables is None else limits.tables
-        self.bytes_left = 8 * size if limits.nbytes is None else limits.nbytes
+        self.bytes_left = 3 * size if limits.nbytes is None else limits.nbytes
         self.plans: dict[tuple[str, int], _Plan] = {}  # by kind and position of the vtable
         self.compiled: dict[tuple[str, int, tuple[int, ...]], _Plan] = {}  # by kind and content
 
@@ -204,7 +204,7 @@ class _Reader:
         length = self.length(start, width, field.name)
         if width == 8 and start + 4 & 7:
             raise Fault(f"elements of 8 bytes are misaligned (offset {start:,})", field.name)
-        self.bytes_left -= length * width
+        self.bytes_left -= length * width + 4
         array: np.ndarray[Any, Any] = np.ndarray((length,), field.dtype, self.view, start + 4)
         if field.base == "bool" and length and array.view(np.uint8).max() > 1:
             array = array.view(np.uint8) != 0  # numpy wants 0 and 1; FlatBuffers calls anything else true
@@ -214,7 +214,7 @@ class _Reader:
     def string(self, start: int, name: str) -> str:
         length = self.length(start, 1, name)
         end = start + 4 + length
-        self.bytes_left -= length
+        self.bytes_left -= length + 4
         if end >= self.size or self.view[end]:
             raise Fault(f"string of {length:,} bytes does not end in a zero byte (offset {start:,})", name)
         try:
@@ -227,7 +227,7 @@ class _Reader:
     def tables(self, start: int, name: str, kind: str, depth: int) -> tuple[Table, ...]:
         length = self.length(start, 4, name)
         self.tables_left -= length
-        self.bytes_left -= 4 * length
+        self.bytes_left -= 4 * length + 4
         if self.tables_left < 0:
             raise Fault(self._too_much(depth), name)
         out = []

@@ -33,7 +33,7 @@ class Table:
     _names: tuple[str, ...] = ()
     _unions: dict[str, tuple[str, ...]]
 
-    def __new__(cls, kind: str, /, **fields: Any) -> Table:  # noqa: ARG004, PYI034  __init__ takes the fields
+    def __new__(cls, kind: str, /, **fields: Any) -> Table:  # noqa: PYI034  __init__ takes the fields
         """An empty table of the class that belongs to *kind*."""
         self: Table = object.__new__(class_of(kind))
         object.__setattr__(self, "position", -1)
