@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -22,36 +23,20 @@ from .graph import EMPTY, Array, Shape, TensorSpec
 Step = Callable[[], None]
 
 
-class Reason(enum.Enum):
-    """Why a kernel or a delegate declines a node."""
-
-    TYPE = "type"
-    VERSION = "version"
-    SHAPE = "shape"
-    RANK = "rank"
-    QUANT = "quant"
-    OPTION = "option"
-    DYNAMIC = "dynamic"
-    STATE = "state"
-    ARITHMETIC = "arithmetic"
-    CPU = "cpu"
-    DEVICE = "device"
-    SIZE = "size"
-    PRIORITY = "priority"
-    OTHER = "other"
+# Why a kernel or a delegate declines a node.
+Reason = enum.Enum(
+    "Reason",
+    "TYPE VERSION SHAPE RANK QUANT OPTION DYNAMIC STATE ARITHMETIC CPU DEVICE SIZE PRIORITY OTHER",
+    module=__name__,
+)
 
 
 class Unsupported(Exception):  # noqa: N818  an answer, not a failure
-    """Raised by prepare to decline a node: the next candidate is asked, the reason is kept for explain().
-
-    why: one line, lower case; code: its class; detail: anything the plugin wants to add, kept as it is.
-    """
+    """Raised by prepare to decline a node: the next candidate is asked, the reason is kept for explain()."""
 
     def __init__(self, why: str, *, code: Reason = Reason.OTHER, detail: Any = None) -> None:
         super().__init__(why)
-        self.why = why
-        self.code = code
-        self.detail = detail
+        self.why, self.code, self.detail = why, code, detail
 
 
 class Quality(enum.IntEnum):
@@ -212,27 +197,22 @@ class Kernel:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
-ANY_VERSION = range(1, 1 << 30)
 _P = TypeVar("_P", bound=Callable[..., Any])
 
 
 class KernelSet:
-    """The kernels that a plugin offers: a list that a person can print.
+    """The kernels that a plugin offers: iterate over it to see them.
 
-    quality, arithmetic: defaults for the kernels added to it. A set that does not name an arithmetic generation
-    is no candidate when that one is asked for.
+    quality, arithmetic: defaults for the kernels added to it. A kernel is no candidate for an arithmetic generation
+    that it does not name.
     """
 
-    def __init__(
-        self, *, quality: Quality = Quality.PORTABLE, arithmetic: Iterable[str] = (LITERT,)
-    ) -> None:
-        self._quality = quality
-        self._arithmetic = frozenset(arithmetic)
-        self._kernels: list[Kernel] = []
-        self._seen: set[str] = set()
+    def __init__(self, *, quality: Quality = Quality.PORTABLE, arithmetic: Iterable[str] = (LITERT,)) -> None:
+        self._quality, self._arithmetic = quality, frozenset(arithmetic)
+        self._kernels: dict[str, Kernel] = {}
 
-    def __iter__(self) -> Any:
-        return iter(self._kernels)
+    def __iter__(self) -> Iterator[Kernel]:
+        return iter(self._kernels.values())
 
     def __len__(self) -> int:
         return len(self._kernels)
@@ -252,20 +232,15 @@ class KernelSet:
         versions: a range of operator versions, or the highest one (1 ... versions); None for any.
         PluginError if this set has a kernel for *op* already.
         """
-        if op in self._seen:
+        if op in self._kernels:
             raise PluginError(f"{op} is claimed twice by one plugin: leave one of the two kernels out")
-        self._seen.add(op)
-        if isinstance(versions, int):
-            versions = range(1, versions + 1)
-        self._kernels.append(
-            Kernel(
-                op,
-                target,
-                self._quality if quality is None else quality,
-                ANY_VERSION if versions is None else versions,
-                self._arithmetic if arithmetic is None else frozenset(arithmetic),
-                pattern,
-            )
+        self._kernels[op] = Kernel(
+            op,
+            target,
+            self._quality if quality is None else quality,
+            versions if isinstance(versions, range) else range(1, (versions or 1 << 30) + 1),
+            self._arithmetic if arithmetic is None else frozenset(arithmetic),
+            pattern,
         )
 
     def lazy(self, op: str, target: str, **how: Any) -> None:
@@ -289,15 +264,16 @@ class KernelSet:
         pattern: members in execution order, the last one is the root; each but the root must feed a later one.
         """
         members = tuple(Member(*m) for m in pattern)
-        labels = [m.label for m in members]
-        for place, member in enumerate(members):
-            for label in member.inputs:
-                if label is not None and label not in labels[:place]:
-                    raise PluginError(f"fused {name}: member {member.label} reads {label!r}, which no earlier member makes")
-        used = {label for m in members for label in m.inputs}
-        loose = [label for label in labels[:-1] if label not in used]
-        if len(members) < 2 or loose or len(set(labels)) != len(labels):
-            raise PluginError(f"fused {name}: a pattern has two or more members with different labels, and one root {loose}")
+        seen: set[str] = set()
+        loose: set[str] = set()  # made, and not read yet
+        for label, _, inputs in members:
+            read = {i for i in inputs if i is not None}
+            if label in seen or not read <= seen:
+                raise PluginError(f"fused {name}: member {label!r} is there twice, or reads what no earlier one makes")
+            seen.add(label)
+            loose = loose - read | {label}
+        if len(members) < 2 or len(loose) > 1:
+            raise PluginError(f"fused {name}: a pattern is two or more members with one root, not {sorted(loose)}")
         self.register(f"fused:{name}", target, pattern=members, **how)
 
     def add(
@@ -330,58 +306,40 @@ class _Plain:
     def __init__(
         self, function: Callable[..., Any], types: frozenset[str] | None, shape: Callable[..., Any] | None
     ) -> None:
-        self._function = function
-        self._types = types
-        self._shape = shape
-        self._keywords = _keywords(function)
+        self._function, self._types, self._shape = function, types, shape
 
     def __call__(self, node: NodeSpec) -> Prepared:
-        if self._types is not None:
-            for tensor in (*node.inputs, *node.outputs):
-                if tensor is not None and tensor.dtype not in self._types:
-                    wanted = ", ".join(sorted(self._types))
-                    raise Unsupported(f"{wanted} only, got {tensor.dtype}", code=Reason.TYPE)
+        function, types = self._function, self._types
+        for tensor in (*node.inputs, *node.outputs):
+            if types is not None and tensor is not None and tensor.dtype not in types:
+                raise Unsupported(f"{', '.join(sorted(types))} only, got {tensor.dtype}", code=Reason.TYPE)
         options = dict(node.options) or decoded_options(node.custom_options)
-        taken = {k: v for k, v in options.items() if self._keywords is None or k in self._keywords}
         shapes = [None if t is None else t.shape for t in node.inputs]
-        outputs: tuple[Shape | None, ...]
-        if self._shape is None:
-            first = next((s for s in shapes if s is not None), ())
-            outputs = (first,) * len(node.outputs)
-        else:
-            said = self._shape(*shapes, **{k: v for k, v in options.items() if _takes(self._shape, k)})
-            outputs = tuple(said) if said and not isinstance(said[0], (int, np.integer)) else (tuple(said),)
-            if len(node.outputs) == 1 and said == ():
-                outputs = ((),)
-        function = self._function
+        outputs: tuple[Any, ...] = (next((s for s in shapes if s is not None), ()),) * len(node.outputs)
+        if self._shape is not None:
+            outputs = tuple(self._shape(*shapes, **_taken(self._shape, options)))
+            if not outputs or isinstance(outputs[0], (int, np.integer)):  # one shape, not several
+                outputs = (outputs,)
 
         def bind(buffers: Buffers) -> Step:
-            inputs, outs = buffers.inputs, buffers.outputs
-            names = ["out"] if len(outs) == 1 else [f"out{i}" for i in range(len(outs))]
-            keywords = dict(zip(names, outs, strict=True), **taken)
-            return lambda: function(*inputs, **keywords)
+            names = ["out"] if len(outputs) == 1 else [f"out{i}" for i in range(len(outputs))]
+            keywords = dict(zip(names, buffers.outputs, strict=True), **_taken(function, options))
+            return lambda: function(*buffers.inputs, **keywords)
 
-        return Prepared(outputs=outputs, bind=bind)
-
-
-def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Names that *function* takes by keyword; None if it takes any."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+        return Prepared(outputs, bind)
 
 
-def _takes(function: Callable[..., Any], keyword: str) -> bool:
-    names = _keywords(function)
-    return names is None or keyword in names
+def _taken(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of *options* that *function* takes by keyword."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(options)
+    return {k: v for k, v in options.items() if k in parameters}
 
 
 def decoded_options(raw: bytes) -> dict[str, Any]:
-    """The options of a custom operator: the FlexBuffers map in *raw* as a dict; {} where there is none.
-
-    Unsupported if the bytes are not a FlexBuffers map: a kernel that knows them reads node.custom_options.
-    """
+    """The FlexBuffers map in *raw*, a custom operator's options, as a dict; {} where there is none. Unsupported if the
+    bytes are something else: a kernel that knows them reads node.custom_options."""
     if not raw:
         return {}
     from flatbuffers import flexbuffers  # noqa: PLC0415  costs 10 ms, wanted by few
@@ -391,13 +349,10 @@ def decoded_options(raw: bytes) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001  the decoder raises anything on foreign bytes
         raise Unsupported(f"custom options are not FlexBuffers ({error})", code=Reason.OPTION) from error
     if not isinstance(value, dict):
-        raise Unsupported(f"custom options are a FlexBuffers {type(value).__name__}, not a map", code=Reason.OPTION)
+        raise Unsupported(f"custom options are {type(value).__name__}, not a FlexBuffers map", code=Reason.OPTION)
     return value
 
 
 def nbytes(shape: Shape, dtype: str) -> int:
     """Bytes of one tensor in memory, as a Python int that cannot wrap."""
-    count = 1
-    for size in shape:
-        count *= size
-    return count * memory_dtype(dtype).itemsize
+    return math.prod(shape) * memory_dtype(dtype).itemsize
