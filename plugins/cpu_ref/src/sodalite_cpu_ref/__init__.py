@@ -12,6 +12,7 @@ from sodalite.kernel import KernelSet, Quality
 TABLE: tuple[tuple[str, int, str], ...] = (
     ("CONV_2D", 8, "conv:conv_2d"),
     ("DEPTHWISE_CONV_2D", 7, "depthwise:depthwise_conv_2d"),
+    ("FULLY_CONNECTED", 14, "fully_connected:fully_connected"),
 )
 
 kernels = KernelSet(quality=Quality.REFERENCE)

@@ -74,3 +74,24 @@ def bind_scaled(
             clamp(piece, low, high)
 
     return finish
+
+
+def bind_by_row(acc: Array, out: Array, scales: Array, by_row: Array, low: float, high: float) -> Finish:
+    """finish(bias): out = clamp(bias + acc · (scales · by_row)), each operation rounded to float32.
+
+    acc: (m, o) integers in float32 or float64; scales: float32 (1,) or (o,); by_row: float32 (m,), read each run.
+    """
+    columns = out.shape[1]
+    step = max(CHUNK // max(columns, 1), 1)
+    views = [
+        (acc[i : i + step], out[i : i + step], by_row[i : i + step, None]) for i in range(0, len(out), step)
+    ]
+
+    def finish(bias: Array) -> None:
+        for sums, piece, along in views:
+            np.multiply(along, scales, out=piece)
+            np.multiply(piece, sums.astype(np.float32, copy=False), out=piece)
+            np.add(piece, bias, out=piece)
+            clamp(piece, low, high)
+
+    return finish

@@ -6,7 +6,7 @@ on the raw levels of x, the last term is one number a column.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +16,28 @@ from sodalite.quant import activation_range
 
 from ._checks import affine, constant, declined, option, per_tensor, types
 from ._products import Cuts, cuts
-from ._requant import DOUBLE, WIDE, Float64s, Requant
+from ._requant import DOUBLE, REAL, REAL_WIDE, WIDE, Float64s, Requant
 
 X_MOST = {"int8": 128, "uint8": 255, "int16": 32768}
-W_MOST = {"int2": 2, "int4": 8, "int8": 128}
+W_MOST = {"int2": 2, "int4": 8, "int8": 128, "int16": 32768}
+W_TYPES = {"int8": ("int8", "int4"), "uint8": ("uint8",), "int16": ("int8", "int4")}
+OUT_TYPES = {"int8": ("int8",), "uint8": ("uint8",), "int16": ("int16",)}
+
+
+class Rules(NamedTuple):
+    """In what an operator's kernels differ from those of CONV_2D.
+
+    axis: of the filter's output channels; w_types, out_types: for each type of the input; w_zero: int8 filters with
+    one scale may have a zero point; real: the multiplier is applied in float64; checks_bias: its scale is looked at
+    whenever the filter has one scale, not only for uint8.
+    """
+
+    axis: int = 0
+    w_types: Mapping[str, tuple[str, ...]] = W_TYPES
+    out_types: Mapping[str, tuple[str, ...]] = OUT_TYPES
+    w_zero: bool = False
+    real: bool = False
+    checks_bias: bool = False
 
 
 class Weights(NamedTuple):
@@ -32,8 +50,8 @@ class Weights(NamedTuple):
 class Scheme(NamedTuple):
     """What a quantised node does with its sums.
 
-    x_zero: level of the input that means 0; cut: of the sums; requant: of the result; weights: asked each run;
-    packed: bytes that ``weights`` keeps.
+    x_zero: level of the input that means 0; cut: of the sums; requant: of the result; weights: (filter, bias) ->
+    Weights; packed: bytes that these take; constant: whether they may be kept.
     """
 
     x_zero: int
@@ -44,22 +62,6 @@ class Scheme(NamedTuple):
     constant: bool
 
 
-def multipliers(x: TensorSpec, w: TensorSpec, out: TensorSpec, channels: int, axis: int) -> Array:
-    """s_x · s_w / s_out in float64, one or one a channel: PopulateConvolutionQuantizationParams in kernel_util.cc."""
-    wq = affine(w, "filter")
-    if wq.per_channel and (wq.scales.size != channels or wq.axis != axis):
-        raise declined(
-            f"filter has {wq.scales.size} scales along dimension {wq.axis}; only {channels} along dimension {axis}",
-            Reason.QUANT,
-        )
-    xs, outs = per_tensor(x, "input").scale, per_tensor(out, "output").scale
-    if not (outs > 0 and xs >= 0 and np.all(wq.scales >= 0)):
-        raise declined("scales must be positive", Reason.QUANT)
-    if x.dtype == "uint8":
-        return (np.float32(xs) * wq.scales).astype(np.float64) / outs
-    return np.float64(xs) * wq.scales.astype(np.float64) / outs
-
-
 def scheme(
     node: NodeSpec,
     x: TensorSpec,
@@ -68,43 +70,36 @@ def scheme(
     rows: Callable[[Array], Array],
     k: int,
     channels: int,
-    axis: int,
-    rounding: str | None = None,
+    rules: Rules,
 ) -> Scheme:
-    """The scheme of *node*, or Unsupported. rows: a filter -> (channels, k); axis: of its channels.
-
-    rounding: of the result, None for what convolutions do.
-    """
+    """The scheme of *node*, or Unsupported. rows: a filter -> (channels, k)."""
     out = node.outputs[0]
-    types(out, (x.dtype,), "output")
-    types(w, ("uint8",) if x.dtype == "uint8" else tuple(W_MOST), "filter")
+    types(w, rules.w_types[x.dtype], "filter")
+    types(out, rules.out_types[x.dtype], "output")
     xq, wq, outq = per_tensor(x, "input"), affine(w, "filter"), per_tensor(out, "output")
-    reals = multipliers(x, w, out, channels, axis)
-    wide = _check_bias(node, x, w, bias)
-    if x.dtype == "uint8":
-        per_tensor(w, "filter")
-        w_zero = wq.zero_point
-        w_most = max(w_zero, 255 - w_zero)
-    else:
-        w_zero, w_most = 0, W_MOST[w.dtype]
-        if np.any(wq.zero_points):
-            raise declined(
-                f"filter has zero point {wq.zero_points[wq.zero_points != 0][0]}; only 0", Reason.QUANT
-            )
     if x.dtype == "int16" and (xq.zero_point or outq.zero_point):
         raise declined("int16 tensors with a zero point; only 0", Reason.QUANT)
+    w_zero = _w_zero(x, w, channels, rules)
+    wide = _check_bias(node, x, w, bias, rules)
+    how = (REAL_WIDE if wide else REAL) if rules.real and w.dtype != "int16" else WIDE if wide else DOUBLE
+    # With one scale for the filter, TFLite forms s_x · s_w in float32, except where it does all in float64.
+    single = x.dtype == "uint8" or (rules.checks_bias and not wq.per_channel)
+    if single and how in (DOUBLE, WIDE):
+        reals = (np.float32(xq.scale) * wq.scales).astype(np.float64) / outq.scale
+    else:
+        reals = xq.scale * wq.scales.astype(np.float64) / outq.scale
     low, high = option(
         lambda: activation_range(
             node.options["fused_activation_function"], out.dtype, outq.scale, outq.zero_point
         )
     )
     known = constant(w, bias)
+    w_most = max(w_zero, 255 - w_zero) if w.dtype == "uint8" else W_MOST[w.dtype] + abs(w_zero)
     cut = cuts(k, X_MOST[x.dtype], w_most, rows(w.data) if w.data is not None else None, w_zero)
     bound = None
     if known:
         most = 0 if bias is None or bias.data is None else np.abs(bias.data.astype(np.float64)).max(initial=0)
         bound = cut.bound * (1 + abs(xq.zero_point) / X_MOST[x.dtype]) + float(most)
-    how = rounding or (WIDE if wide else DOUBLE)
     requant = Requant(reals, outq.zero_point, low, high, out.dtype, rounding=how, bound=bound)
 
     def weights(filters: Array, biases: Array | None) -> Weights:
@@ -120,21 +115,40 @@ def scheme(
     return Scheme(xq.zero_point, cut, requant, weights, packed, known)
 
 
-def _check_bias(node: NodeSpec, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None) -> bool:
+def _w_zero(x: TensorSpec, w: TensorSpec, channels: int, rules: Rules) -> int:
+    """The filter's zero point; Unsupported for scales and zero points that no kernel has."""
+    wq = affine(w, "filter")
+    if wq.per_channel and x.dtype == "uint8":
+        raise declined(f"filter of uint8 has {wq.scales.size} scales; only one", Reason.QUANT)
+    if wq.per_channel and (wq.scales.size, wq.axis) != (channels, rules.axis):
+        raise declined(
+            f"filter has {wq.scales.size} scales along dimension {wq.axis}; "
+            f"only {channels} along dimension {rules.axis}",
+            Reason.QUANT,
+        )
+    if w.dtype == "uint8" or (rules.w_zero and w.dtype == "int8" and not wq.per_channel):
+        return wq.zero_point
+    if np.any(wq.zero_points):
+        raise declined("filter has a zero point; only 0", Reason.QUANT)
+    return 0
+
+
+def _check_bias(node: NodeSpec, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, rules: Rules) -> bool:
     """Whether sums are 64 bits wide. Unsupported if the bias is not of a type that goes with the input's."""
     said = node.options.get("quantized_bias_type", "float32")
     if x.dtype != "int16":
         if bias is not None:
             types(bias, ("int32",), "bias")
     elif bias is not None:
-        allowed = ("int32", "int64") if said == "float32" else (said,)
-        types(bias, allowed, "bias")
+        types(bias, ("int32", "int64") if said == "float32" else (said,), "bias")
         said = bias.dtype
-    if bias is not None and bias.quant is not None and np.any(bias.quant.zero_points):
-        raise declined("bias has a zero point; only 0", Reason.QUANT)
-    if x.dtype == "uint8" and bias is not None and bias.quant is not None and bias.quant.scales.size:
-        # The kernel takes the bias to have the scale s_x · s_w.
-        own = per_tensor(x, "input").scale * per_tensor(w, "filter").scale
-        if abs(own - bias.quant.scale) > 0.02 * per_tensor(node.outputs[0], "output").scale:
-            raise declined(f"bias has scale {bias.quant.scale:g}; only {own:g}", Reason.QUANT)
-    return x.dtype == "int16" and said != "int32"
+    if bias is not None and bias.quant is not None and bias.quant.scales.size:
+        if np.any(bias.quant.zero_points):
+            raise declined("bias has a zero point; only 0", Reason.QUANT)
+        wq = affine(w, "filter")
+        if x.dtype == "uint8" or (rules.checks_bias and not wq.per_channel):
+            # The kernel takes the bias to have the scale s_x · s_w.
+            own = per_tensor(x, "input").scale * wq.scale
+            if abs(own - bias.quant.scale) > 0.02 * per_tensor(node.outputs[0], "output").scale:
+                raise declined(f"bias has scale {bias.quant.scale:g}; only {own:g}", Reason.QUANT)
+    return x.dtype == "int16" and (said != "int32" or w.dtype == "int16")

@@ -30,7 +30,7 @@ CHUNK = 16384  # elements requantised at once: the float64 work stays in the L2 
 Float64s = npt.NDArray[np.float64]
 Finish = Callable[[Float64s], None]  # called with the bias of each column
 
-DOUBLE, SINGLE, WIDE, REAL = "double", "single", "wide", "real"
+DOUBLE, SINGLE, WIDE, REAL, REAL_WIDE = "double", "single", "wide", "real", "real wide"
 
 
 class Requant:
@@ -38,7 +38,7 @@ class Requant:
 
     reals: the multiplier, one for all or one a column; low, high: the levels that the output may have.
     rounding: DOUBLE, SINGLE: quant.rescale, quant.rescale_single; WIDE: quant.rescale_int64, for 64-bit sums;
-    REAL: (sum · multiplier) in float64, half away from zero.
+    REAL, REAL_WIDE: sum · multiplier in float64, half away from zero; the sums have 32 or 64 bits.
     bound: the largest |sum + bias| there can be, None if it is not known.
     """
 
@@ -66,8 +66,8 @@ class Requant:
 
     def _exact(self, bound: float) -> bool:
         """Whether the float64 form gives every bit for sums up to *bound*."""
-        if self.rounding == REAL:
-            return bound < 2.0**31
+        if self.rounding in (REAL, REAL_WIDE):
+            return bound < (2.0**31 if self.rounding == REAL else 2.0**53)
         if self.rounding == SINGLE:
             return False
         wide = self.rounding == WIDE
@@ -96,7 +96,9 @@ class Requant:
             size = shape[0] * shape[1]
             v, s = work[:size].reshape(shape), work[half : half + size].reshape(shape)
             views.append((acc[part].reshape(shape), v, s, out[part].reshape(shape), bias.values[: shape[1]]))
-        finish = self._real(views, columns) if self.rounding == REAL else self._fast(views, columns)
+        finish = (
+            self._real(views, columns) if self.rounding in (REAL, REAL_WIDE) else self._fast(views, columns)
+        )
 
         def with_bias(values: Float64s) -> None:
             bias.set(values)
@@ -182,8 +184,9 @@ class Requant:
 
     def levels(self, sums: npt.NDArray[np.int64]) -> Array:
         """The output levels of *sums*, straight from the formulas; int32 sums wrap as C's do."""
-        if self.rounding == REAL:
-            scaled = quant.round_half_away(sums.astype(np.int32) * self.reals)
+        if self.rounding in (REAL, REAL_WIDE):
+            wrapped = sums.astype(np.int32) if self.rounding == REAL else sums
+            scaled = quant.round_half_away(wrapped * self.reals)
             return np.clip(scaled + self.zero_point, self.low, self.high)  # type: ignore[no-any-return]
         if self.rounding == WIDE:
             scaled = quant.rescale_int64(sums, self.multiplier, self.shift)

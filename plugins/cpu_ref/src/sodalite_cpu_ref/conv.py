@@ -20,7 +20,7 @@ from ._checks import affine, constant, declined, optional, shape_of, tensor, typ
 from ._engine import Engine, no_bias, weights_once
 from ._finish import Finish, bind_float, bind_scaled, float_range
 from ._hybrid import asymmetric, symmetric
-from ._integer import W_MOST, scheme
+from ._integer import W_MOST, Rules, scheme
 from ._memory import Scratch
 from ._patches import Patches, Tile
 from ._products import Cuts, cuts
@@ -64,20 +64,20 @@ def conv_2d(node: NodeSpec) -> Prepared:
         raise ShapeError(f"filter has {o} output channels, not a multiple of the {groups} groups")
     check_bias(bias, o)
     wy, wx = windows(node, h, width, kh, kw)
-    return convolve(node, Layout((n, h, width, c), wy, wx, o, groups), x, w, bias, 0)
+    return convolve(node, Layout((n, h, width, c), wy, wx, o, groups), x, w, bias, Rules())
 
 
 def convolve(
-    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, axis: int
+    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, rules: Rules
 ) -> Prepared:
-    """The kernel for the types of *node*; axis: of the filter's output channels."""
+    """The kernel for the types of *node*."""
     if types(x, ("float32", "int8", "uint8", "int16"), "input") != "float32":
-        return _integer(node, layout, x, w, bias, axis)
+        return dense_integer(node, layout, x, w, bias, rules)
     types(node.outputs[0], ("float32",), "output")
     if bias is not None:
         types(bias, ("float32",), "bias")
     if types(w, ("float32", "int8", "int4"), "filter") == "float32":
-        return _float(node, layout)
+        return dense_float(node, layout)
     return _hybrid(node, layout, w, bias)
 
 
@@ -111,7 +111,7 @@ def operands(buffers: Buffers) -> tuple[Array, Array, Array | None, Array]:
     return x, w, buffers.inputs[2] if len(buffers.inputs) > 2 else None, out
 
 
-def _float(node: NodeSpec, layout: Layout) -> Prepared:
+def dense_float(node: NodeSpec, layout: Layout) -> Prepared:
     low, high = float_range(node.options["fused_activation_function"])
     scratch = Scratch()
     patches = Patches(
@@ -135,10 +135,10 @@ def _float(node: NodeSpec, layout: Layout) -> Prepared:
     return Prepared((layout.out,), bind, scratch.nbytes)
 
 
-def _integer(
-    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, axis: int
+def dense_integer(
+    node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, rules: Rules
 ) -> Prepared:
-    how = scheme(node, x, w, bias, layout.rows, layout.k, layout.o, axis)
+    how = scheme(node, x, w, bias, layout.rows, layout.k, layout.o, rules)
     scratch = Scratch()
     cut, extra = how.cut, layout.o * how.cut.sums.itemsize
     patches = Patches(

@@ -21,12 +21,15 @@ from ._checks import affine, constant, declined, optional, shape_of, tensor, typ
 from ._engine import no_bias, weights_once
 from ._finish import Finish, bind_float, bind_scaled, float_range
 from ._hybrid import asymmetric
-from ._integer import scheme
+from ._integer import Rules, scheme
 from ._memory import Part, Scratch, rows_per_tile
 from .conv import FLOAT32, Layout, check_bias, check_sizes, convolve, operands, windows
 
 TILE_NBYTES = 256 << 10
 LONG = 512  # elements in a row of weights: several pixels' where there are few channels
+
+
+RULES = Rules(axis=3)
 
 
 class OneChannel(Layout):
@@ -52,7 +55,7 @@ def depthwise_conv_2d(node: NodeSpec) -> Prepared:
     kind = types(x, ("float32", "int8", "uint8", "int16"), "input")
     hybrid = kind == "float32" and w.dtype != "float32"
     if c == 1 and not hybrid:
-        return convolve(node, OneChannel((n, h, width, c), wy, wx, o, 1), x, w, bias, 3)
+        return convolve(node, OneChannel((n, h, width, c), wy, wx, o, 1), x, w, bias, RULES)
     layout = Layout((n, h, width, c), wy, wx, o, c)
     if kind != "float32":
         return _integer(node, layout, x, w, bias)
@@ -251,7 +254,7 @@ def _integer(
     node: NodeSpec, layout: Layout, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None
 ) -> Prepared:
     k, o = layout.wy.size * layout.wx.size, layout.o
-    how = scheme(node, x, w, bias, lambda filters: filters.reshape(k, o).T, k, o, 3)
+    how = scheme(node, x, w, bias, lambda filters: filters.reshape(k, o).T, k, o, RULES)
     dtype = _exact(k, how.cut.bound)
     scratch = Scratch()
     taps = Taps(layout, np.dtype(x.dtype), dtype, scratch)

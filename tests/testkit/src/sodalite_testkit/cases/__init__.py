@@ -10,6 +10,7 @@ from ..case import Case
 
 FAMILIES = (
     "conv",
+    "fully_connected",
     "relu",
 )  # fmt: skip  one a line, sorted: easier to merge
 
