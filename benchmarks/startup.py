@@ -26,7 +26,7 @@ assert len(found) >= 1
 """
 _METADATA = """
 import importlib.metadata as m, time
-t = time.process_time(); [e for e in m.entry_points() if e.group.startswith('sodalite.plugin.v')]; print(time.process_time() - t)
+t = time.process_time(); [e for d in m.distributions() for e in d.entry_points if e.group.startswith('sodalite.plugin.v')]; print(time.process_time() - t)
 """
 _LOAD = """
 import numpy, sodalite, sys, time

@@ -62,7 +62,7 @@ def entry_points(
         try:
             names = os.listdir(folder or ".")
         except (OSError, ValueError):
-            if folder.endswith((".zip", ".egg", ".whl")):
+            if os.path.isfile(folder):  # a zip; many installations name one that is not there
                 yield from _through_metadata(group, folder, seen)
             continue
         for name in sorted(names):
@@ -75,9 +75,9 @@ def entry_points(
                 continue
             seen.add(key)
             try:
-                with open(os.path.join(folder, name, "entry_points.txt"), encoding="utf-8") as file:
-                    text = file.read()
-            except (OSError, UnicodeDecodeError):
+                with open(os.path.join(folder, name, "entry_points.txt"), "rb", buffering=0) as file:
+                    text = file.read().decode("utf-8", "replace")
+            except OSError:
                 continue
             if group in text:
                 for found in _parsed(text, group):
