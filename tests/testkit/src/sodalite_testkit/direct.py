@@ -256,7 +256,7 @@ class _Guarded:
 
 
 def _nans(array: Array, pattern: int) -> None:
-    part = array.view(f"f{array.dtype.itemsize // 2}") if array.dtype.kind == "c" else array
+    part = array.reshape(-1).view(f"f{array.dtype.itemsize // 2}") if array.dtype.kind == "c" else array
     bits = part.view(f"u{part.dtype.itemsize}")
     top = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}[part.dtype.itemsize]
     bits[...] = top | pattern

@@ -31,8 +31,13 @@ def build(case: Case) -> Builder:
         writes=[o for o, t in zip(operands, case.inputs, strict=True) if t is not None and t.variable],
         options=case.options,
     )
-    g.output(*results)
+    g.output(*(_bits(g, r, f"out{i}_bits") if t.dtype == "bfloat16" else r for i, (r, t) in enumerate(zip(results, case.outputs, strict=True))))
     return g
+
+
+def _bits(g: Builder, tensor: Any, name: str) -> Any:
+    """*tensor* as uint16: LiteRT's Python interface neither takes nor gives bfloat16."""
+    return g.op("BITCAST", [tensor], [g.tensor(name, (1,), "uint16")])
 
 
 def _declare(g: Builder, tensor: Tensor | None, name: str) -> Any:
@@ -44,6 +49,9 @@ def _declare(g: Builder, tensor: Tensor | None, name: str) -> Any:
     if tensor.role == CONSTANT:
         return g.constant(name, tensor.values, tensor.dtype, **how)
     if tensor.role == FED:
+        if tensor.dtype == "bfloat16":
+            bits = g.input(f"{name}_bits", tensor.shape, "uint16")
+            return g.op("BITCAST", [bits], [g.tensor(name, tensor.shape, "bfloat16")])
         return g.input(name, tensor.shape, tensor.dtype, **how)
     shape = (1,) if tensor.role == OUTPUT and tensor.shape is None else tensor.shape
     return g.tensor(name, shape, tensor.dtype, variable=tensor.variable, **how)

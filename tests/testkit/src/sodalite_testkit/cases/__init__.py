@@ -9,9 +9,17 @@ import importlib
 from ..case import Case
 
 FAMILIES = (
+    "activation",
+    "arithmetic",
     "conv",
+    "conversion",
     "fully_connected",
+    "making",
+    "movement",
+    "padding",
+    "reduce",
     "relu",
+    "slicing",
 )  # fmt: skip  one a line, sorted: easier to merge
 
 

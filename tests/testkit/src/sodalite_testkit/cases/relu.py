@@ -20,6 +20,8 @@ def cases() -> Iterator[Case]:
         yield case(op, [fed(specials())], [out("float32")], note="specials")
         yield case(op, [fed("float32", (2, 3, 5, 7))], [out("float32")], tags=ELEMENTWISE)
         for dtype, z in (("int8", -3), ("uint8", 131), ("int16", 0)):
+            if (op, dtype) == ("RELU_N1_TO_1", "int16"):
+                continue  # LiteRT has none
             x = fed("int16", (3, 211), q(0.04)) if dtype == "int16" else fed(every(dtype), quant=q(0.04, z))
             for scale in (0.04, 0.021, 0.3):
                 yield case(op, [x], [out(dtype, q(scale, z))], tags=ELEMENTWISE, note=f"to{scale}")
