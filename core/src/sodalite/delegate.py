@@ -16,7 +16,7 @@ import numpy as np
 from .choice import Choice, Context, Decline, group_of, pinned, spec_of, where, with_outputs
 from .dtypes import OBJECTS
 from .errors import DelegateError, DelegateWarning, printable
-from .graph import Array, Node, TensorSpec
+from .graph import Node, TensorSpec
 from .kernel import GroupSpec, NodeSpec, Prepared, Reason, Unsupported
 from .partition import convex_groups, dependencies, ordered, ties
 
@@ -184,55 +184,40 @@ def refuse_fallback(choices: Sequence[Choice | None]) -> None:
 class Fallback:
     """The step of a partition: the delegate's, or the kernels' once that has failed.
 
-    kernels: makes the plan of the same nodes without delegates, over the partition's inputs; demote(choice, why,
-    device_lost) is told; lost(choice): why the partition is not to be tried, or None.
+    kernels: makes the plan of the same nodes without delegates, over the partition's inputs.
     """
 
-    def __init__(
-        self,
-        choice: Choice,
-        step: Step,
-        buffers: Buffers,
-        *,
-        kernels: Callable[[Choice, dict[int, Array]], Plan],
-        demote: Callable[[Choice, str, bool], None],
-        lost: Callable[[Choice], str | None],
-        on_error: str,
-    ) -> None:
-        self._choice = choice
-        self._step = step
-        self._buffers = buffers
-        self._kernels = kernels
-        self._demote = demote
-        self._lost = lost
-        self._on_error = on_error
+    def __init__(self, choice: Choice, step: Step, buffers: Buffers, ctx: Context, kernels: Callable[[], Plan]) -> None:
+        self._choice, self._step, self._outputs = choice, step, buffers.outputs
+        self._ctx, self._kernels = ctx, kernels
         self._plan: Plan | None = None
 
     def __call__(self) -> None:
-        if self._plan is None and self._lost(self._choice) is None:
+        choice = self._choice
+        if self._plan is None and (choice.owner, choice.index) not in self._ctx.demoted:
             try:
-                self._step()
-                return
+                return self._step()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
                 self._give_up(error)
         if self._plan is None:
-            given = {t: a for t, a in zip(self._choice.reads, self._buffers.inputs, strict=True) if a is not None}
-            self._plan = self._kernels(self._choice, given)
+            self._plan = self._kernels()
         self._plan.run()
-        ended = self._plan.last()
-        for tensor, out in zip(self._choice.makes, self._buffers.outputs, strict=True):
+        arrays = self._plan.last().arrays
+        for tensor, out in zip(choice.makes, self._outputs, strict=True):
             if out is not None:
-                np.copyto(out, ended.arrays[tensor])
+                np.copyto(out, arrays[tensor])
+        return None
 
     def _give_up(self, error: BaseException) -> None:
-        choice = self._choice
+        choice, ctx = self._choice, self._ctx
         why = str(error) if isinstance(error, DelegateError) else f"{type(error).__name__}: {error}"
         lost = bool(getattr(error, "device_lost", False))
         text = f"{choice}: delegate '{choice.owner}' failed while running: {why}"
-        if self._on_error == "raise":
+        if ctx.settings.on_delegate_error == "raise":
             raise DelegateError(text, device_lost=lost) from error
-        self._demote(choice, f"failed while running: {why}", lost)
+        for node in ctx.graph.nodes if lost else choice.nodes:
+            ctx.demoted[choice.owner, node.index] = f"failed while running: {why}"
         scope = "all its partitions run" if lost else "these nodes run"
         warnings.warn(f"{text}; from now on {scope} on kernels", DelegateWarning, stacklevel=6)

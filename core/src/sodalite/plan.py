@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,6 @@ from .graph import Array, Node, TensorSpec
 from .kernel import Buffers, Step, nbytes
 from .partition import dependencies, ordered, ties
 from .resolve import resolve
-
-if TYPE_CHECKING:
-    from .delegate import Fallback
 
 Observer = Callable[[Choice, tuple["Array | None", ...], int], None]
 TAILS = 8  # prepared continuations kept for each cut, least recently used goes first
@@ -48,7 +45,7 @@ class Sketch:
         known: Mapping[int, TensorSpec],
         *,
         fed: Sequence[int] = (),
-        given: Sequence[int] = (),
+        given: Iterable[int] = (),
         results: Sequence[int] | None = None,
         delegates: bool = True,
     ) -> None:
@@ -56,6 +53,7 @@ class Sketch:
         already; results: tensors to be kept to the end beside those that later nodes read (default: graph outputs).
         """
         resolved = resolve(ctx, nodes, known, delegates=delegates)
+        self.fed = fed
         self.ctx = ctx
         self.specs = resolved.specs
         self.rest = resolved.rest
@@ -64,7 +62,7 @@ class Sketch:
         self.given = frozenset(given)
         later = {i for n in resolved.rest for i in n.inputs if i >= 0}
         self.kept = frozenset(ctx.graph.outputs if results is None else results) | later
-        self._place(fed)
+        self._place()
 
     @property
     def packed(self) -> int:
@@ -74,7 +72,7 @@ class Sketch:
     def scratch(self) -> int:
         return max((c.prepared.scratch for c in self.order), default=0)
 
-    def _place(self, fed: Sequence[int]) -> None:
+    def _place(self) -> None:
         settings = self.ctx.settings
         end = len(self.order)
         home: dict[int, int] = {}  # tensor -> its block; aliases share one
@@ -87,7 +85,7 @@ class Sketch:
                 home[tensor] = len(blocks)
                 blocks.append(Block(nbytes(spec.shape, spec.dtype), first, until))
 
-        for tensor in fed:
+        for tensor in self.fed:
             block_for(tensor, 0, end)
         fixed = set(home)
         self.aliases: dict[int, int] = {}
@@ -170,7 +168,7 @@ class Plan:
     """Steps over fixed buffers. arrays: tensor -> its memory; late: outputs of the last run whose shape was
     known only then; next: the plan that continued it, or None."""
 
-    def __init__(self, sketch: Sketch, given: Mapping[int, Array], fallbacks: Callable[[Sketch, Choice, Step, Buffers], Fallback]) -> None:
+    def __init__(self, sketch: Sketch, given: Mapping[int, Array], fallbacks: Callable[[Sketch, Choice, Step, Buffers], Step]) -> None:
         self.sketch = sketch
         self.ctx = sketch.ctx
         self.next: Plan | None = None

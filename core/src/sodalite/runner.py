@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .choice import Choice, Context, Decline, Settings, where
 from .delegate import Fallback
 from .dtypes import OBJECTS, memory_dtype
 from .errors import KernelError, NoValueError, ShapeError, printable
-from .graph import Array, Graph, Node, Shape, TensorSpec
+from .graph import Array, Graph, Node, Shape
 from .kernel import Buffers, Step, nbytes
 from .plan import Observer, Plan, Sketch
 
@@ -49,6 +49,7 @@ class Runner:
         self._family[graph] = self
         self._state = state
         self._shapes: dict[int, Shape] = {}
+        self._variable_specs = [t for t in self.graph.tensors if t.variable]
         self._variables: dict[int, Array] = {}
         self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
         self._sketch: Sketch | None = None
@@ -105,9 +106,12 @@ class Runner:
         plan = self._plans.get(key)
         if plan is None:
             sketch = self._sketched()
-            self._make_variables()
+            for t in self._variable_specs:
+                self._variables.setdefault(t.index, np.empty(t.shape or (), memory_dtype(t.dtype)))
             plan = self._plans[key] = Plan(sketch, self._variables, self._fallback)
-            self._clear(plan)
+            for i in sketch.fed:
+                if plan.arrays[i].dtype != object:
+                    plan.arrays[i][...] = 0
             if len(self._plans) > PLANS:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(key)
@@ -120,29 +124,14 @@ class Runner:
             for i in self.graph.inputs:
                 known[i] = replace(known[i], shape=self.input_shape(i))
             fed = [i for i in self.graph.inputs if known[i].data is None and not known[i].variable]
-            self._sketch = Sketch(self._context, self.graph.nodes, known, fed=fed, given=self._variable_tensors())
+            self._sketch = Sketch(self._context, self.graph.nodes, known, fed=fed, given=[t.index for t in self._variable_specs])
         return self._sketch
-
-    def _clear(self, plan: Plan) -> None:
-        for i in self.graph.inputs:
-            array = plan.arrays.get(i)
-            if array is not None and array.flags.writeable and array.dtype != object:
-                array[...] = 0
-
-    def _variable_tensors(self) -> list[int]:
-        return [t.index for t in self.graph.tensors if t.variable]
-
-    def _make_variables(self) -> None:
-        for i in self._variable_tensors():
-            tensor = self.graph.tensors[i]
-            if i not in self._variables:
-                self._variables[i] = np.zeros(tensor.shape or (), memory_dtype(tensor.dtype))
 
     def reset_variables(self) -> None:
         """Variables to zero; int8 ones to their zero point, as TFLite does."""
-        for i, array in self._variables.items():
-            tensor = self.graph.tensors[i]
-            array[...] = tensor.quant.zero_point if tensor.dtype == "int8" and tensor.quant is not None else 0
+        for t in self._variable_specs:
+            if t.index in self._variables:
+                self._variables[t.index][...] = t.quant.zero_point if t.dtype == "int8" and t.quant is not None else 0
 
     def memory(self) -> Memory:
         """What the plan for the current shapes takes; nothing is allocated for the answer."""
@@ -151,7 +140,7 @@ class Runner:
         return Memory(
             arena=sketch.arena,
             scratch=sketch.scratch,
-            variables=sum(nbytes(tensors[i].shape or (), tensors[i].dtype) for i in self._variable_tensors()),
+            variables=sum(nbytes(t.shape or (), t.dtype) for t in self._variable_specs),
             weights=sum(t.source.nbytes if t.source is not None else t.data.nbytes for t in tensors if t.data is not None),
             packed=sketch.packed,
             unplanned=bool(sketch.rest) or any(n.subgraphs for n in self.graph.nodes),
@@ -159,9 +148,14 @@ class Runner:
 
     def explain(self) -> Explanation:
         """Who runs each node and who declined; of nodes behind a dynamic shape, as the last run had it."""
-        if self._plan is not None:
-            return explanation(self.graph.nodes, [c for plan in self._plan.chain() for c in plan.choices])
-        return explanation(self.graph.nodes, self._sketched().choices)
+        sketches = [self._sketched()] if self._plan is None else [plan.sketch for plan in self._plan.chain()]
+        rows = {}
+        step = -1
+        for choice in (c for sketch in sketches for c in sketch.choices):
+            step += choice.kind != "folded"
+            at = -1 if choice.kind == "folded" else step
+            rows.update((n.index, Row(n.index, n.op, n.name, choice.owner, choice.kind, at, choice.declined)) for n in choice.nodes)
+        return Explanation(tuple(rows.get(n.index, Row(n.index, n.op, n.name)) for n in self.graph.nodes))
 
     # running -----------------------------------------------------------------------------------------------------
 
@@ -202,12 +196,9 @@ class Runner:
         plan = self._allocated()
         seconds = self.settings.limits.seconds
         deadline = None if seconds is None else time.monotonic() + seconds
-        self._set_deadline(deadline)
+        self._deadline = deadline
         with np.errstate(all="ignore"):
             plan.run(observe, deadline)
-
-    def _set_deadline(self, deadline: float | None) -> None:
-        self._deadline = deadline
 
     def close(self) -> None:
         """Let go of plans and memory, also of the siblings'."""
@@ -236,30 +227,16 @@ class Runner:
             self._subplans[node.index, i] = Subplan(self, self.sibling(node.subgraphs[i]), node, i)
         return self._subplans[node.index, i]
 
-    def _fallback(self, sketch: Sketch, choice: Choice, step: Step, buffers: Buffers) -> Fallback:
-        def kernels(choice: Choice, given: dict[int, Array]) -> Plan:
-            known = {**self._constants(), **sketch.specs}
-            for i in choice.makes:
-                known.pop(i, None)
-            inner = Sketch(
-                self._context, choice.nodes, known, given=list(given), results=choice.makes, delegates=False
-            )
+    def _fallback(self, sketch: Sketch, choice: Choice, step: Step, buffers: Buffers) -> Step:
+        def kernels() -> Plan:
+            """The plan of the partition's nodes without delegates, over its inputs."""
+            known = {t.index: t for t in self.graph.tensors if t.data is not None} | sketch.specs
+            known = {i: t for i, t in known.items() if i not in choice.makes}
+            given = {t: a for t, a in zip(choice.reads, buffers.inputs, strict=True) if a is not None}
+            inner = Sketch(self._context, choice.nodes, known, given=given, results=choice.makes, delegates=False)
             return Plan(inner, given, self._fallback)
 
-        def demote(choice: Choice, why: str, device_lost: bool) -> None:  # noqa: FBT001  a callback
-            nodes: Sequence[Node] = self.graph.nodes if device_lost else choice.nodes
-            for node in nodes:
-                self._context.demoted[choice.owner, node.index] = why
-
-        def lost(choice: Choice) -> str | None:
-            return self._context.demoted.get((choice.owner, choice.index))
-
-        return Fallback(
-            choice, step, buffers, kernels=kernels, demote=demote, lost=lost, on_error=self.settings.on_delegate_error
-        )
-
-    def _constants(self) -> dict[int, TensorSpec]:
-        return {t.index: t for t in self.graph.tensors if t.data is not None}
+        return Fallback(choice, step, buffers, self._context, kernels)
 
 
 class Subplan:
@@ -283,10 +260,9 @@ class Subplan:
     def shapes(self, *inputs: Shape) -> tuple[Shape | None, ...]:
         """The outputs' shapes for these input shapes; None where they are known only after running."""
         self._fit(inputs)
-        sketch = self._runner._sketched() if not self._runner.allocated else self._runner._allocated().sketch  # noqa: SLF001
-        specs = {t.index: t for t in self._runner.graph.tensors if t.data is not None} | sketch.specs
-        found = (specs.get(t.index) for t in self.outputs)
-        return tuple(None if t is None else t.shape for t in found)
+        plan = self._runner._plan  # noqa: SLF001
+        specs = (self._runner._sketched() if plan is None else plan.sketch).specs  # noqa: SLF001
+        return tuple(specs[t.index].shape if t.index in specs else None for t in self.outputs)
 
     def restart(self) -> None:
         """Count turns from zero: the calling step begins."""
@@ -301,7 +277,7 @@ class Subplan:
         if deadline is not None and time.monotonic() > deadline:
             raise KernelError(f"{where(self._node)}: over the time limit of {limits.seconds} s")
         runner = self._runner
-        runner._set_deadline(deadline)  # noqa: SLF001
+        runner._deadline = deadline  # noqa: SLF001
         self._fit([np.shape(a) for a in arrays])
         if not runner.allocated:
             runner.allocate()
@@ -325,22 +301,20 @@ class Subplan:
             self._runner.resize(spec.index, tuple(shape))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (prepared while
     running, because a shape is known only then). step: nodes of one step share its number; -1 where there is none."""
 
     index: int
     op: str
     name: str
-    owner: str
-    kind: str
-    step: int
-    declined: tuple[Decline, ...]
+    owner: str = ""
+    kind: str = "later"
+    step: int = -1
+    declined: tuple[Decline, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """All nodes of one graph. str() is a table, with what was declined under each node."""
 
     rows: tuple[Row, ...]
@@ -360,35 +334,15 @@ class Explanation:
         return "\n".join([*lines, f"{len(self.rows)} nodes ({counts})"])
 
 
-def explanation(nodes: Iterable[Node], choices: Iterable[Choice]) -> Explanation:
-    """The rows of *nodes*, from the *choices* made so far."""
-    rows = {}
-    step = -1
-    for choice in choices:
-        folded = choice.kind == "folded"
-        step += not folded
-        for node in choice.nodes:
-            rows[node.index] = Row(
-                node.index, node.op, node.name, choice.owner, choice.kind, -1 if folded else step, choice.declined
-            )
-    return Explanation(tuple(rows.get(n.index, Row(n.index, n.op, n.name, "", "later", -1, ())) for n in nodes))
+class Memory(NamedTuple):
+    """Bytes of one graph's plan, known before anything is allocated."""
 
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes of one graph's plan, known before anything is allocated.
-
-    arena: tensors and scratch together, after reuse; scratch: the largest of any step, part of the arena; variables;
-    weights: constants of the file; packed: what kernels make of them beside; unplanned: True if a part is prepared
-    only while running, and so not counted.
-    """
-
-    arena: int
-    scratch: int
+    arena: int  # tensors and scratch together, after reuse
+    scratch: int  # the largest of any step, part of the arena
     variables: int
-    weights: int
-    packed: int
-    unplanned: bool
+    weights: int  # constants of the file
+    packed: int  # what kernels make of them beside
+    unplanned: bool  # a part is prepared only while running, and so not counted
 
     @property
     def total(self) -> int:
