@@ -11,6 +11,7 @@ from sodalite.kernel import KernelSet, Quality
 # (operator, highest version, module:prepare), by operator
 TABLE: tuple[tuple[str, int, str], ...] = (
     ("ADD", 6, "arithmetic:add"),
+    ("AVERAGE_POOL_2D", 3, "pool:average_pool_2d"),
     ("CONCATENATION", 7, "movement:concatenation"),
     ("CONV_2D", 8, "conv:conv_2d"),
     ("DEPTHWISE_CONV_2D", 7, "depthwise:depthwise_conv_2d"),
@@ -18,7 +19,9 @@ TABLE: tuple[tuple[str, int, str], ...] = (
     ("EXPAND_DIMS", 1, "movement:expand_dims"),
     ("FULLY_CONNECTED", 14, "fully_connected:fully_connected"),
     ("HARD_SWISH", 1, "activation:hard_swish"),
+    ("L2_POOL_2D", 1, "pool:l2_pool_2d"),
     ("LOGISTIC", 3, "activation:logistic"),
+    ("MAX_POOL_2D", 3, "pool:max_pool_2d"),
     ("MEAN", 3, "reduce:mean"),
     ("MIRROR_PAD", 3, "padding:mirror_pad"),
     ("MUL", 8, "arithmetic:mul"),

@@ -17,6 +17,7 @@ FAMILIES = (
     "making",
     "movement",
     "padding",
+    "pool",
     "reduce",
     "relu",
     "slicing",
