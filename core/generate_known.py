@@ -1,4 +1,4 @@
-# ruff: noqa: INP001  a script is no package
+
 """Renew the provider column of src/sodalite/known_providers.tsv from the plugins of this repository.
 
 The file says, one operator a line: its name, the distribution that is known to provide it ("-": none), and the

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-
 from sodalite.errors import DelegateError
 from sodalite.hookspecs import hookimpl
-from sodalite.kernel import Buffers, GroupSpec, KernelSet, Member, NodeSpec, Prepared, Quality, Reason, Step, Unsupported
+from sodalite.kernel import (
+    Buffers,
+    GroupSpec,
+    KernelSet,
+    Member,
+    NodeSpec,
+    Prepared,
+    Quality,
+    Reason,
+    Step,
+    Unsupported,
+)
 
 FORMULAS: dict[str, Callable[..., np.ndarray]] = {
     "ADD": np.add,

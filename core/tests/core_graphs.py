@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
 from sodalite.choice import Settings
 from sodalite.graph import Graph, Node, TensorSpec
 from sodalite.kernel import KernelSet
@@ -75,7 +74,7 @@ def plugin(kernels: KernelSet | None = None, name: str = "kernels", **hooks: Any
 
     members: dict[str, Any] = {"name": name}
     if kernels is not None:
-        members["sodalite_kernels"] = hs.hookimpl(lambda self: kernels)  # noqa: ARG005  pluggy binds it
+        members["sodalite_kernels"] = hs.hookimpl(lambda self: kernels)
     for hook, function in hooks.items():
         members[hook] = hs.hookimpl(function)
     return type("Plugin", (), members)()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-
 from sodalite.arena import ALIGNMENT, Block, aligned, blank, place
 
 

@@ -10,10 +10,9 @@ import pytest
 from contract_plugins import Flaky, Fused, Joined, on_run
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
-from test_plan import by_hand, random_rows
-
 from sodalite.errors import DelegateError, DelegateWarning
 from sodalite.kernel import Quality, Reason
+from test_plan import by_hand, random_rows
 
 X, Y = np.float32([1, -2, 0.5, 3]), np.float32([0.25, 1, -1, 2])
 C = np.arange(4, dtype=np.float32)

@@ -53,7 +53,7 @@ def test_version():
 
 def test_the_command_without_tools(monkeypatch, capsys):
     """It says what to install, and ends with 2."""
-    from sodalite import __main__  # noqa: PLC0415
+    from sodalite import __main__
 
     monkeypatch.setitem(sys.modules, "sodalite_tools", None)
     monkeypatch.setitem(sys.modules, "sodalite_tools.main", None)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
-
 from sodalite.errors import KernelError, PluginError, ShapeError
 from sodalite.kernel import Buffers, KernelSet, NodeSpec, Prepared
 from sodalite.limits import Limits

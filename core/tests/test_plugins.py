@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
-
 from sodalite.delegate import Unavailable
 from sodalite.errors import DelegateError, PluginError, PluginWarning, UnsupportedOpError
 from sodalite.kernel import KernelSet, Mode, Prepared, Quality, Reason, Unsupported

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
-
 from sodalite.errors import KernelError, ShapeError
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Step
 from sodalite.limits import Limits
@@ -124,7 +123,7 @@ def test_a_limit_of_seconds_stops_an_endless_loop():
         return ["x"]
 
     run = runner(loops(stay), [plugin(kernels())], limits=Limits(seconds=0.2))
-    with pytest.raises(KernelError, match="the time limit of 0.2 s"):
+    with pytest.raises(KernelError, match=r"the time limit of 0.2 s"):
         feed(run, [[0]])
 
 

@@ -209,7 +209,7 @@ def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[De
         raise prefixed(error, place) from error.__cause__
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+    except BaseException as error:  # plugins may raise anything, SystemExit too
         raise PluginError(
             f"{place}: {ctx.registry.info(offer.plugin)} failed to prepare it: {type(error).__name__}: {error}"
         ) from error

@@ -157,7 +157,7 @@ def _compiled(ctx: Context, delegate: Delegate, members: Sequence[Node], specs: 
         return Decline(delegate.name, f"compile: {no.why}", no.code, no.detail)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+    except BaseException as error:  # plugins may raise anything, SystemExit too
         if ctx.settings.on_delegate_error == "raise":
             text = f"delegate '{delegate.name}' could not compile nodes {members[0].index}-{members[-1].index}: {error}"
             raise DelegateError(text, device_lost=getattr(error, "device_lost", False)) from error

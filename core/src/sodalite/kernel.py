@@ -346,7 +346,7 @@ def decoded_options(raw: bytes) -> dict[str, Any]:
 
     try:
         value = flexbuffers.Loads(raw)
-    except Exception as error:  # noqa: BLE001  the decoder raises anything on foreign bytes
+    except Exception as error:  # the decoder raises anything on foreign bytes
         raise Unsupported(f"custom options are not FlexBuffers ({error})", code=Reason.OPTION) from error
     if not isinstance(value, dict):
         raise Unsupported(f"custom options are {type(value).__name__}, not a FlexBuffers map", code=Reason.OPTION)

@@ -229,7 +229,7 @@ class Plan:
             raise prefixed(error, str(choice)) from error.__cause__
         except (KeyboardInterrupt, MemoryError):
             raise
-        except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+        except BaseException as error:  # plugins may raise anything, SystemExit too
             raise KernelError(f"{choice}: '{choice.owner}' failed to bind: {type(error).__name__}: {error}") from error
         if choice.kind == "delegate":
             step = self._fallbacks(self.sketch, choice, step, buffers)
@@ -275,7 +275,7 @@ class Plan:
                     step()
             except (KeyboardInterrupt, MemoryError):
                 raise
-            except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+            except BaseException as error:  # plugins may raise anything, SystemExit too
                 raise self._failed(error, self._starts[at]) from error
         if self._dynamic:
             self._continue(observe, deadline)
@@ -290,7 +290,7 @@ class Plan:
                 step()
             except (KeyboardInterrupt, MemoryError):
                 raise
-            except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+            except BaseException as error:  # plugins may raise anything, SystemExit too
                 raise self._failed(error, at) from error
             if observe is not None:
                 ns = time.perf_counter_ns() - start

@@ -14,13 +14,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import DelegateError, PluginError, PluginWarning, printable
 
 if TYPE_CHECKING:
     from .delegate import Delegate
-    from .kernel import Kernel, KernelSet, NodeSpec, Prepared
+    from .kernel import Kernel, NodeSpec, Prepared
 
 API = 1
 FAMILY = "sodalite.plugin.v"
@@ -158,7 +159,7 @@ class Registry:
         """Just these: objects or modules with hookimpls, by ``name``, ``__name__`` or the mapping's keys."""
         pairs = plugins.items() if isinstance(plugins, Mapping) else ((_name_of(p), p) for p in plugins)
         return cls(
-            ((PluginInfo(name, "-", "-", "-"), lambda plugin=plugin: plugin) for name, plugin in pairs), strict=strict
+            ((PluginInfo(name, "-", "-", "-"), partial(_itself, plugin)) for name, plugin in pairs), strict=strict
         )
 
     def _take(self, info: PluginInfo, load: Callable[[], object]) -> None:
@@ -180,7 +181,7 @@ class Registry:
                 raise
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+        except BaseException as error:  # plugins may raise anything, SystemExit too
             why = f"{type(error).__name__}: {error}" if not isinstance(error, PluginError) else str(error)
             info = replace(info, state="failed", why=why)
             if self._strict:
@@ -191,8 +192,7 @@ class Registry:
     def _read_kernels(self, info: PluginInfo, plugin: object) -> None:
         for hook in self._manager.hook.sodalite_kernels.get_hookimpls():
             if hook.plugin is plugin:
-                kernels: KernelSet = hook.function()
-                for kernel in _checked(kernels):
+                for kernel in _checked(hook.function()):
                     self._offers.setdefault("fused:" if kernel.pattern else kernel.op, []).append(Offer(info.name, kernel))
 
     @property
@@ -224,7 +224,7 @@ class Registry:
                 known = offer.kernel.load()
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+            except BaseException as error:  # plugins may raise anything, SystemExit too
                 known = f"its kernel {offer.kernel.target} cannot be loaded: {type(error).__name__}: {error}"
                 info = self.info(offer.plugin)
                 if self._strict:
@@ -272,7 +272,7 @@ class Registry:
                 missing = [a for a in ("name", "min_nodes", "max_partitions", "refuses", "compile", "close") if not hasattr(answer, a)]
                 if missing:
                     raise PluginError(f"plugin '{hook.plugin_name}': its delegate {name!r} lacks {', '.join(missing)}")
-                return answer  # type: ignore[no-any-return]
+                return cast("Delegate", answer)
         said += [f"  {p} failed to load: {p.why}" for p in self.failed]
         with_delegates = [h.plugin_name for h in self._manager.hook.sodalite_delegates.get_hookimpls()]
         if not said:
@@ -282,6 +282,10 @@ class Registry:
 
 _loading = threading.Lock()
 _loaded: dict[Any, Registry] = {}
+
+
+def _itself(plugin: object) -> object:
+    return plugin
 
 
 def _name_of(plugin: object) -> str:
@@ -309,7 +313,7 @@ def _installed(wanted: set[str] | None) -> Iterator[tuple[PluginInfo, Callable[[
                 state="failed",
                 why=f"it speaks plugin API {printable(spoken)}, this sodalite speaks {API}: install versions that fit",
             )
-        yield info, lambda value=value, info=info: _import(value, info)
+        yield info, partial(_import, value, info)
 
 
 def _import(value: str, info: PluginInfo) -> object:

@@ -9,8 +9,9 @@ place of better single kernels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -100,6 +101,10 @@ def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer
     return taken
 
 
+def _packed(spec: NodeSpec, plugin: str, key: Any, make: Callable[[], Any]) -> Any:
+    return spec.packed((plugin, key), make)
+
+
 def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: list[MissingNode]) -> Choice | None:
     declined: list[Decline] = []
     offers = _candidates(ctx, node, declined)
@@ -113,7 +118,7 @@ def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: lis
         offers = sorted(offers, key=lambda o: o.plugin != first) if first else offers
     for offer in offers:
         # packed weights belong to the plugin that made them
-        own = replace(spec, packed=lambda key, make, plugin=offer.plugin: spec.packed((plugin, key), make))
+        own = replace(spec, packed=partial(_packed, spec, offer.plugin))
         prepared = attempt(ctx, offer, own, where(node), declined)
         if prepared is not None:
             _check_prepared(prepared, node, spec, offer.plugin)
@@ -217,7 +222,7 @@ def fold(choice: Choice, shapes: Sequence[Any], specs: Mapping[int, TensorSpec])
         raise prefixed(error, where(node)) from error.__cause__
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
+    except BaseException as error:  # plugins may raise anything, SystemExit too
         raise KernelError(f"{where(node)}: kernel of '{choice.owner}' failed: {type(error).__name__}: {error}") from error
     return dict(enumerate(outputs))
 
