@@ -262,7 +262,7 @@ def test_limits_name_the_node():
     graph = rows.graph(["x"], ["big"])
     with pytest.raises(KernelError, match=r'node 0 NEG "big": output "big" \[1000\] float32 takes 4,000 bytes'):
         runner(graph, [plugin(basic())], limits=Limits(memory=3999))
-    with pytest.raises(KernelError, match="the plan needs 8,064 bytes"):
+    with pytest.raises(KernelError, match="the plan takes 8,064 bytes"):
         runner(graph, [plugin(basic())], limits=Limits(memory=5000))
     run = runner(graph, [plugin(basic())], limits=Limits(seconds=0))
     with pytest.raises(KernelError, match=r'node 0 NEG "big": the time limit'):

@@ -102,10 +102,11 @@ class Sketch:
                     block_for(tensor, at, until)
         scratch = [(at, c.prepared.scratch) for at, c in enumerate(self.order) if c.prepared.scratch]
         blocks += [Block(n, at, at) for at, n in scratch]
-        total = sum(b.nbytes for b in blocks)
-        self._check_memory(total if settings.keep_all else max((b.nbytes for b in blocks), default=0))
+        strings = (t for t in self.specs.values() if t.shape is not None and t.data is None and t.dtype in OBJECTS)
+        admit = settings.limits.admit
+        admit(max((b.nbytes for b in blocks), default=0) + sum(nbytes(t.shape or (), t.dtype) for t in strings), "the plan")
         offsets, self.arena = place(blocks, gap=GAP if settings.check else 0, share=not settings.keep_all)
-        self._check_memory(self.arena)
+        admit(self.arena, "the plan")
         self.blocks = blocks
         self.home = home
         self.offsets = offsets
@@ -133,13 +134,6 @@ class Sketch:
         if not free or theirs is None or theirs.shape is None or mine.shape is None:
             return None
         return source if nbytes(mine.shape, mine.dtype) <= nbytes(theirs.shape, theirs.dtype) else None
-
-    def _check_memory(self, wanted: int) -> None:
-        limit = self.ctx.settings.limits.memory
-        if limit is not None and wanted > limit:
-            raise KernelError(f"the plan needs {wanted:,} bytes of memory, the limit is {limit:,}: use a larger limit or a smaller input")
-        if wanted >= 1 << 46:
-            raise KernelError(f"the plan needs {wanted:,} bytes of memory, more than can be addressed: use a smaller input")
 
     def recycled(self, tensor: int) -> bool:
         """Whether the memory of *tensor* is used again after its last reader."""
@@ -253,9 +247,7 @@ class Plan:
                 raise KernelError(f"{choice}: '{choice.owner}' delivered output {i} with shape {list(value.shape)}, prepared {list(target.shape)}")
             np.copyto(target, value)
             return
-        limit = self.ctx.settings.limits.memory
-        if limit is not None and value.nbytes > limit:
-            raise KernelError(f"{choice}: output {i} takes {value.nbytes:,} bytes, the limit is {limit:,}")
+        self.ctx.settings.limits.admit(value.nbytes, f"{choice}: output {i}")
         self.late[tensor] = value if value.flags.owndata else value.copy()
 
     def run(self, observe: Observer | None = None, deadline: float | None = None) -> None:

@@ -154,8 +154,9 @@ def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
     tensors = ctx.graph.tensors
     shapes = [None if s is None else tuple(int(d) for d in s) for s in prepared.outputs]
     for i, shape in zip(node.outputs, shapes, strict=True):
-        if shape is not None and tensors[i].dtype not in OBJECTS:
-            _check_size(ctx, node, shape, tensors[i])
+        if shape is not None:
+            what = f'{where(node)}: output "{printable(tensors[i].name)}" {list(shape)} {tensors[i].dtype}'
+            ctx.settings.limits.admit(nbytes(shape, tensors[i].dtype), what)
         specs[i] = replace(tensors[i], shape=shape)
     hangs_on_shape = bool(values) or not ctx.shaped.isdisjoint(node.inputs)
     if set(values) != set(range(len(shapes))) and foldable(choice, shapes, specs):
@@ -170,14 +171,6 @@ def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
         specs[tensor.index] = replace(tensor, data=array, shape=array.shape, source=None)
     if values and set(values) == set(range(len(shapes))):
         choice.kind = "folded"
-
-
-def _check_size(ctx: Context, node: Node, shape: tuple[int, ...], tensor: TensorSpec) -> None:
-    limit = ctx.settings.limits.memory
-    size = nbytes(shape, tensor.dtype)
-    if size > (1 << 46 if limit is None else limit):
-        said = "can be addressed" if limit is None else f"the limit of {limit:,} bytes allows"
-        raise KernelError(f'{where(node)}: output "{printable(tensor.name)}" {list(shape)} {tensor.dtype} takes {size:,} bytes, more than {said}')
 
 
 def _report(ctx: Context, missing: list[MissingNode], rest: Sequence[Node]) -> NoReturn:
