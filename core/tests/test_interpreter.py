@@ -536,6 +536,15 @@ def test_before_allocating():
     assert len(it.get_tensor_details()) == 2
 
 
+def test_an_operator_nobody_runs():
+    """UnsupportedOpError is a ValueError and a RuntimeError; another interpreter is not troubled."""
+    it = interpreter(chain("custom:Unheard"))
+    with pytest.raises(UnsupportedOpError, match="Unheard"):
+        it.allocate_tensors()
+    with pytest.raises(RuntimeError):
+        it.invoke()
+
+
 def test_a_failing_run():
     """The error names the node; the next run is a new one."""
     it = interpreter(chain("custom:Boom"))

@@ -3,15 +3,13 @@
 # ruff: noqa: SLF001  the interpreter, seen from its own package
 from __future__ import annotations
 
+import copy as copying
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import IO, Any
-
-import numpy as np
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .dtypes import OBJECTS
 from .errors import ShapeError, printable
@@ -21,21 +19,20 @@ from .model import Model, open_model
 from .signature import check_names
 from .values import called, fit, from_real, misshapen, quantised, to_real
 
+if TYPE_CHECKING:
+    from typing import Self
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+
+class Entry(NamedTuple):
     """One way into a model: a signature, or the first subgraph. inputs, outputs: name -> tensor."""
 
-    key: str
     graph: int
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
 
     def __str__(self) -> str:
         sides = (("in ", self.inputs), ("out", self.outputs))
-        return "\n".join(
-            f'  {side} "{printable(name)}" {_described(t)}' for side, ts in sides for name, t in ts.items()
-        )
+        return "\n".join(f'  {side} "{printable(n)}" {_described(t)}' for side, ts in sides for n, t in ts.items())
 
 
 class _Callable(ABC):
@@ -51,64 +48,23 @@ class _Callable(ABC):
     def _borrow(self) -> AbstractContextManager[Interpreter]:
         """An interpreter that nobody else uses meanwhile."""
 
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def __call__(self, value: Any = None, /, **named: Any) -> Any:
-        """Run the model: ``model(x)`` if it has one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
+        """Run: ``model(x)`` if there is one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
 
-        Arrays, lists or numbers; for quantised tensors real numbers, quantised with the tensor's parameters (arrays
-        of the tensor's own integer type are taken as they are). A dimension that may change follows the input.
-        Returns an array, or with several outputs ``{name: array}``; real numbers, float32, for quantised ones.
-        ``raw=True``: no quantising; integers in and out. ShapeError says what does not fit.
+        Arrays, lists or numbers; for quantised tensors real numbers, or arrays of the tensor's own type as they are.
+        Dimensions that may change follow the input. Returns an array, or ``{name: array}`` of several; float32 for
+        quantised tensors. ``raw=True``: quantised integers in and out. ShapeError says what does not fit.
         """
-        return self._run(self._default, value, named)
-
-    def signature(self, key: str) -> SignatureFunction:
-        """Another signature, to be called in the same way. ValueError lists them."""
-        if key not in self._entries:
-            raise ValueError(f'no signature "{printable(key)}"; {self._known()}')
-        return SignatureFunction(self, self._entries[key])
-
-    @property
-    def inputs(self) -> Mapping[str, TensorSpec]:
-        """Name -> tensor, of what a call runs."""
-        return self._default.inputs
-
-    @property
-    def outputs(self) -> Mapping[str, TensorSpec]:
-        """Name -> tensor, of what a call runs."""
-        return self._default.outputs
-
-    def explain(self) -> Any:
-        """Who runs each node, who declined it and why."""
-        with self._borrow() as interpreter:
-            return interpreter.explain(self._default.graph)
-
-    def memory(self) -> Any:
-        """Bytes by kind, of one session."""
-        with self._borrow() as interpreter:
-            return interpreter.memory(self._default.graph)
-
-    def __repr__(self) -> str:
-        entries = self._entries
-        lines = [f"<sodalite {type(self).__name__} {self._label}"]
-        for key, entry in entries.items():
-            lines += [f'signature "{printable(key)}"'] * (len(entries) > 1) + [str(entry)]
-        return "\n".join(lines) + ">"
-
-    @property
-    def _default(self) -> Entry:
-        if len(self._entries) == 1:
-            return next(iter(self._entries.values()))
-        if "serving_default" in self._entries:
-            return self._entries["serving_default"]
-        raise ValueError(
-            f"{self._label} has several signatures; call model.signature(name)(...): {self._known()}"
-        )
-
-    def _known(self) -> str:
-        return "signatures: " + ", ".join(f'"{printable(k)}"' for k in self._entries)
-
-    def _run(self, entry: Entry, value: Any, named: dict[str, Any]) -> Any:
-        raw = self._raw
+        entry, raw = self._entry, self._raw
         if "raw" in named and "raw" not in entry.inputs:
             raw = bool(named.pop("raw"))
         names = list(entry.inputs)
@@ -121,44 +77,66 @@ class _Callable(ABC):
             named = {names[0]: value}
         check_names(self._label, names, named)
         arrays = {n: _admitted(v, entry.inputs[n], raw=raw, resize=self._resize) for n, v in named.items()}
-        inputs = {n: t.index for n, t in entry.inputs.items()}
+        inputs, outputs = ({n: t.index for n, t in side.items()} for side in entry[1:])
         with self._borrow() as interpreter:
-            results = interpreter._call(
-                entry.graph, inputs, arrays, {n: t.index for n, t in entry.outputs.items()}
-            )
+            results = interpreter._call(entry.graph, inputs, arrays, outputs)
         if not raw:
             results = {n: to_real(a, entry.outputs[n]) for n, a in results.items()}
         return next(iter(results.values())) if len(results) == 1 else results
 
+    def signature(self, key: str) -> Self:
+        """The same model or session, calling signature *key*. ValueError lists them."""
+        if key not in self._entries:
+            raise ValueError(f'no signature "{printable(key)}"; {self._known()}')
+        other = copying.copy(self)
+        other._entries = {key: self._entries[key]}
+        return other
 
-class SignatureFunction:
-    """One signature of a loaded model or of a session; called as they are."""
-
-    def __init__(self, owner: _Callable, entry: Entry) -> None:
-        self._owner = owner
-        self._entry = entry
+    def reset(self) -> None:
+        """Forget all state: variables and resources are as if the model had just been loaded."""
+        with self._borrow() as interpreter:
+            interpreter._restart()
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]:
+        """Name -> tensor, of what a call runs."""
         return self._entry.inputs
 
     @property
     def outputs(self) -> Mapping[str, TensorSpec]:
+        """Name -> tensor, of what a call runs."""
         return self._entry.outputs
 
-    def __call__(self, value: Any = None, /, **named: Any) -> Any:
-        return self._owner._run(self._entry, value, named)
+    def explain(self) -> Any:
+        """Who runs each node, who declined it and why."""
+        with self._borrow() as interpreter:
+            return interpreter.explain(self._entry.graph)
+
+    def memory(self) -> Any:
+        """Bytes by kind, of one session."""
+        with self._borrow() as interpreter:
+            return interpreter.memory(self._entry.graph)
 
     def __repr__(self) -> str:
-        return f'<signature "{printable(self._entry.key)}" of {self._owner._label}\n{self._entry}>'
+        lines = [f"<sodalite {type(self).__name__} {self._label}"]
+        for key, entry in self._entries.items():
+            lines += [f'signature "{printable(key)}"'] * bool(key) + [str(entry)]
+        return "\n".join(lines) + ">"
+
+    @property
+    def _entry(self) -> Entry:
+        if len(self._entries) > 1 and "serving_default" not in self._entries:
+            raise ValueError(f"{self._label} has several; call model.signature(name)(...): {self._known()}")
+        return self._entries.get("serving_default") or next(iter(self._entries.values()))
+
+    def _known(self) -> str:
+        return "signatures: " + ", ".join(f'"{printable(k)}"' for k in self._entries)
 
 
 class Session(_Callable):
     """A model's own memory and state for one thread; weights are shared with the model. Made by ``model.session()``."""
 
-    def __init__(
-        self, interpreter: Interpreter, entries: Mapping[str, Entry], label: str, **how: bool
-    ) -> None:
+    def __init__(self, interpreter: Interpreter, entries: Mapping[str, Entry], label: str, **how: bool) -> None:
         super().__init__(entries, label, **how)
         self._interpreter = interpreter
 
@@ -166,19 +144,9 @@ class Session(_Callable):
     def _borrow(self) -> Iterator[Interpreter]:
         yield self._interpreter
 
-    def reset(self) -> None:
-        """Forget all state: variables and resources are as if the model had just been loaded."""
-        self._interpreter._restart()
-
     def close(self) -> None:
         """Release the session's memory."""
         self._interpreter.close()
-
-    def __enter__(self) -> Session:  # noqa: PYI034  typing.Self is younger than 3.10
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 class LoadedModel(_Callable):
@@ -191,11 +159,10 @@ class LoadedModel(_Callable):
     def __init__(self, model: Model, arguments: Mapping[str, Any], **how: bool) -> None:
         super().__init__(_entries(model), model.label, **how)
         self._how = how
-        self._model: Model | None = model
+        self._model = [model]  # empty when closed
         self._arguments = arguments
-        self._stateful = any(
-            t.variable or t.dtype in OBJECTS - {"string"} for graph in model.graphs for t in graph.tensors
-        )
+        state = OBJECTS - {"string"}
+        self._stateful = any(t.variable or t.dtype in state for graph in model.graphs for t in graph.tensors)
         self._turn = threading.RLock()
         self._idle: list[Interpreter] = []
 
@@ -215,36 +182,24 @@ class LoadedModel(_Callable):
             yield interpreter
         finally:
             self._idle.append(interpreter)
-            if self._model is None:
+            if not self._model:
                 self.close()
 
     def _interpreter(self) -> Interpreter:
-        model = self._model
-        if model is None:
-            raise RuntimeError(f"{self._label} is closed: load it again")
-        return Interpreter(model, **self._arguments)
+        for model in self._model:
+            return Interpreter(model, **self._arguments)
+        raise RuntimeError(f"{self._label} is closed: load it again")
 
     def session(self) -> Session:
         """Memory and state of its own for one thread, without loading or packing weights again."""
         return Session(self._interpreter(), self._entries, self._label, **self._how)
 
-    def reset(self) -> None:
-        """Forget all state: variables and resources are as if the model had just been loaded."""
-        with self._borrow() as interpreter:
-            interpreter._restart()
-
     def close(self) -> None:
         """Release memory; the file goes with the last session. Calls under way in other threads finish first."""
-        self._model = None
+        self._model.clear()
         with self._turn:
             while self._idle:
                 self._idle.pop().close()
-
-    def __enter__(self) -> LoadedModel:  # noqa: PYI034  typing.Self is younger than 3.10
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def load(
@@ -264,13 +219,9 @@ def load(
     model = LoadedModel(open_model(source, copy=copy), arguments, raw=raw, resize=resize)
     try:
         with model._borrow() as interpreter:
-            graphs = {
-                e.graph
-                for e in model._entries.values()
-                if all(t.signature is None for t in e.inputs.values())
-            }
-            for graph in sorted(graphs):
-                interpreter._prepare(graph)
+            for entry in model._entries.values():
+                if all(t.signature is None for t in entry.inputs.values()):
+                    interpreter._prepare(entry.graph)
     except BaseException:
         model.close()
         raise
@@ -286,9 +237,7 @@ def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array
     if array.ndim == 0 and all(n in (1, -1) for n in shape):  # a number, for a tensor of one element
         return array.reshape((1,) * len(shape))
     if len(shape) != array.ndim or any(a not in (-1, n) for a, n in zip(shape, array.shape, strict=True)):
-        hint = (
-            "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try other shapes"
-        )
+        hint = "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try other shapes"
         raise misshapen(array, shape, called(spec, "input"), hint)
     return array
 
@@ -299,11 +248,9 @@ def _entries(model: Model) -> dict[str, Entry]:
     for s in model.signatures:
         tensors = graphs[s.graph].tensors
         inputs, outputs = ({n: tensors[i] for n, i in side.items()} for side in (s.inputs, s.outputs))
-        found[s.key] = Entry(s.key, s.graph, inputs, outputs)
-    if not found:
-        graph = graphs[0]
-        found[""] = Entry("", 0, _named(graph, graph.inputs, "input"), _named(graph, graph.outputs, "output"))
-    return found
+        found[s.key] = Entry(s.graph, inputs, outputs)
+    graph = graphs[0]
+    return found or {"": Entry(0, _named(graph, graph.inputs, "input"), _named(graph, graph.outputs, "output"))}
 
 
 def _named(graph: Graph, indices: Sequence[int], what: str) -> dict[str, TensorSpec]:
@@ -317,7 +264,7 @@ def _named(graph: Graph, indices: Sequence[int], what: str) -> dict[str, TensorS
 
 def _described(spec: TensorSpec) -> str:
     shape = spec.shape if spec.signature is None else spec.signature
-    text = f"{spec.dtype} {'any shape' if shape is None else np.array2string(np.array(shape), separator=', ') if shape else '[]'}"
+    text = f"{spec.dtype} {'any shape' if shape is None else list(shape)}"
     if spec.quant is not None and quantised(spec):
         text += f", real = {spec.quant.scale:g} * (q - {spec.quant.zero_point})"
     return text

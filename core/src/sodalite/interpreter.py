@@ -1,7 +1,7 @@
 """``Interpreter``: the interface of ``tf.lite.Interpreter`` and ``ai_edge_litert.interpreter``, over a Runner.
 
-Changing the import is enough. What is added: keyword arguments that choose plugins, ``explain``, ``memory``,
-``close``, and errors where the original returns overwritten memory, hangs on to a signature runner, or crashes.
+Changing the import is enough. Added are arguments that choose plugins, ``explain``, ``memory``, ``close``, and errors
+where the original returns overwritten memory or crashes.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ from .limits import Limits
 from .model import Model, open_model
 from .plan import Observer
 from .plugins import Registry
-from .runner import Runner
+from .runner import Explanation, Memory, Runner
 from .signature import SignatureRunner
 from .values import called, fit, misshapen
 
 if TYPE_CHECKING:
-    from .runner import Explanation, Memory
+    from typing import Self
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_LIBRARY_ENDINGS = (".so", ".dll", ".dylib")
 
 
 @enum.unique
@@ -56,24 +55,22 @@ class OpResolverType(enum.Enum):
     BUILTIN_WITHOUT_DEFAULT_DELEGATES = 3
 
 
-def load_delegate(library: str, options: Mapping[str, Any] | None = None) -> Delegate:
-    """The delegate called *library*, from an installed plugin; for ``Interpreter(experimental_delegates=[...])``.
+def load_delegate(
+    library: str, options: Mapping[str, Any] | None = None, *, registry: Registry | None = None
+) -> Delegate:
+    """The delegate called *library*, from an installed plugin; whoever calls this closes it.
 
-    DelegateLoadError (a DelegateError and a ValueError) if no plugin offers it here, or *library* is the path of
-    a C delegate library. Whoever calls this closes the delegate.
+    DelegateLoadError, also a ValueError, if no plugin offers it here, or *library* is a C delegate library.
     """
-    return _named_delegate(Registry.load(), os.fspath(library), options)
-
-
-def _named_delegate(registry: Registry, name: str, options: Mapping[str, Any] | None = None) -> Delegate:
+    name = os.fspath(library)
     file = os.path.basename(name)
-    if file != name or file.endswith(_LIBRARY_ENDINGS) or ".so." in file:
+    if file != name or file.endswith((".so", ".dll", ".dylib")) or ".so." in file:
         raise DelegateLoadError(
             f'"{printable(name)}" is a C delegate library, which Sodalite does not load: its delegates are Python plugins,'
             f" asked for by name; install one (see `sodalite plugins`), or leave the delegate out to run on kernels"
         )
     try:
-        return registry.delegate(name, {} if options is None else options)
+        return (Registry.load() if registry is None else registry).delegate(name, options)
     except DelegateError as error:
         raise DelegateLoadError(str(error)) from error
 
@@ -105,23 +102,19 @@ class _Held:
 
 
 class Interpreter:
-    """Runs one model.
+    """Runs one model, for one thread at a time; docs/api.md has all arguments.
 
-    model_path: str or PathLike, mapped read-only, or an open Model, whose packed weights are then shared;
-    model_content: bytes, bytearray or memoryview; one of the two.
-    num_threads: an int >= 1; None is 1. experimental_preserve_all_tensors: intermediate results can be read.
-    experimental_delegates: from ``load_delegate``. The other experimental arguments are accepted and change nothing
-    (``..._compress_quantization_zero_points`` shows equal zero points once).
+    model_path: a path, mapped read-only, or an open Model to share; or model_content: bytes, or another buffer.
+    num_threads: >= 1. experimental_preserve_all_tensors: intermediate results can be read. Other experimental
+    arguments are accepted and change nothing that can be seen.
 
-    kernels: plugins allowed, in the order to ask them; pin: ``{"CONV_2D": "cpu_ref", 12: "mine"}``, operator or node
-    index -> plugin; delegates: names, ``(name, options)`` pairs, Delegate objects or "auto" (whichever offer
-    themselves); by default those that the environment variable SODALITE_DELEGATES lists, none if it is not set.
-    strict: an error if a node falls back from a delegate; on_delegate_error: "fallback" or "raise".
-    mode: how to compute; arithmetic: its generation, one of GENERATIONS. limits: what the model may take.
-    copy: read the file into memory instead of mapping it. registry: the plugins to use.
+    kernels: plugins allowed, in the order to ask them. pin: operator or node index -> the plugin to run it.
+    delegates: names, ``(name, options)`` pairs, Delegate objects, or "auto"; by default what the environment variable
+    SODALITE_DELEGATES lists. strict: no fall-back allowed. on_delegate_error: "fallback" or "raise".
+    mode, arithmetic: how to compute. limits: what the model may take. copy: read the file instead of mapping it.
 
-    Raises ModelError (a ValueError) if the model cannot be read, UnsupportedOpError at ``allocate_tensors`` if no
-    plugin runs some operator. One interpreter is used by one thread at a time; a second gets a RuntimeError.
+    Raises ModelError if the model cannot be read; UnsupportedOpError, at ``allocate_tensors``, if nothing runs some
+    operator.
     """
 
     def __init__(
@@ -223,7 +216,7 @@ class Interpreter:
         if self._release.alive:
             self._close()
 
-    def __enter__(self) -> Interpreter:  # noqa: PYI034  typing.Self is younger than 3.10
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -269,8 +262,7 @@ class Interpreter:
     def reset_all_variables(self) -> None:
         """Set every variable tensor to its initial value."""
         for runner in self._runners.values():
-            if runner.allocated:
-                runner.reset_variables()
+            runner.reset_variables()
 
     # Values
 
@@ -305,12 +297,7 @@ class Interpreter:
     # Descriptions
 
     def get_input_details(self) -> list[dict[str, Any]]:
-        """One dictionary an input, in the subgraph's order.
-
-        Keys: name, index, shape (int32 array), shape_signature (-1: may change), dtype (numpy type),
-        quantization (scale, zero point; per tensor only), quantization_parameters {scales, zero_points,
-        quantized_dimension, block_size}, sparsity_parameters.
-        """
+        """One dictionary an input: name, index, shape, shape_signature (-1: may change), dtype, quantization, ..."""
         return [self._get_tensor_details(i) for i in self._graph(0).inputs]
 
     def get_output_details(self) -> list[dict[str, Any]]:
@@ -347,10 +334,12 @@ class Interpreter:
     def experimental_compress_quantization_zero_points(self) -> bool:
         return self._compress
 
+    @_exclusive
     def explain(self, subgraph_index: int = 0) -> Explanation:
         """Who runs each node, who declined it and why: data in ``.rows``, text through ``str()``."""
         return self._runner(subgraph_index).explain()
 
+    @_exclusive
     def memory(self, subgraph_index: int = 0) -> Memory:
         """Bytes by kind: arena, scratch, variables, weights, packed, outputs. Nothing needs to be allocated."""
         return self._runner(subgraph_index).memory()
@@ -500,7 +489,7 @@ class Interpreter:
         if not runner.allocated:
             self._allocate(runner)
         for index, array in arrays.items():
-            runner.input(index)[...] = array
+            self._set(runner, index, array)
         self._run(runner)
         return {name: self._get(runner, index) for name, index in outputs.items()}
 
@@ -548,11 +537,7 @@ class Interpreter:
 
 
 class InterpreterWithCustomOps(Interpreter):
-    """``Interpreter``, for scripts that ask for it by this name.
-
-    UnsupportedOpError if custom_op_registerers is given: they name C++ functions, and custom operators come from
-    plugins here.
-    """
+    """``Interpreter`` by another name; UnsupportedOpError if it is given custom_op_registerers."""
 
     def __init__(self, custom_op_registerers: Sequence[Any] | None = None, **arguments: Any) -> None:
         if custom_op_registerers:
@@ -570,19 +555,11 @@ def _delegates(registry: Registry, wanted: Iterable[Any], own: list[Delegate]) -
         if isinstance(item, Delegate):
             yield item
             continue
-        name, options = (
-            (item, None)
-            if isinstance(item, str)
-            else item
-            if isinstance(item, tuple) and len(item) == 2
-            else ("", None)
-        )
-        if not isinstance(name, str) or not name:
-            raise ValueError(
-                f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}'
-            )
+        name, options = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        if not isinstance(name, str):
+            raise ValueError(f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}')
         try:
-            own.append(_named_delegate(registry, name, options))
+            own.append(load_delegate(name, options, registry=registry))
         except DelegateLoadError:
             if name == "auto":
                 continue
