@@ -254,6 +254,11 @@ class Registry:
         if hook.get_hookimpls():
             hook(plan=plan)
 
+    @property
+    def with_delegates(self) -> tuple[str, ...]:
+        """The plugins that may offer delegates."""
+        return tuple(sorted(h.plugin_name for h in self._manager.hook.sodalite_delegates.get_hookimpls()))
+
     def delegate(self, name: str, options: Mapping[str, Any] | None = None) -> Delegate:
         """The delegate called *name*. DelegateError if no plugin offers it here, with what each one said."""
         from .delegate import Unavailable  # noqa: PLC0415
@@ -274,9 +279,8 @@ class Registry:
                     raise PluginError(f"plugin '{hook.plugin_name}': its delegate {name!r} lacks {', '.join(missing)}")
                 return cast("Delegate", answer)
         said += [f"  {p} failed to load: {p.why}" for p in self.failed]
-        with_delegates = [h.plugin_name for h in self._manager.hook.sodalite_delegates.get_hookimpls()]
         if not said:
-            said.append(f"  plugins with delegates here: {', '.join(with_delegates) or 'none'}; install the one that offers it")
+            said.append(f"  plugins with delegates here: {', '.join(self.with_delegates) or 'none'}; install the one that offers it")
         raise DelegateError("\n".join([f"delegate {printable(name)!r} is not available", *said]))
 
 
