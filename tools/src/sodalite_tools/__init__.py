@@ -1,0 +1,1 @@
+"""The ``sodalite`` command. It imports no plugin: commands and public models arrive through entry points."""
