@@ -204,7 +204,7 @@ def _try(**what: Any) -> None:
         (lambda g, x, o: g.op("ADD", [o], []), 'tensor "t" belongs to subgraph 1, not to subgraph 0'),
         (
             lambda g, x, o: g.op("SVDF", [x], [], writes=[g.tensor("s", (1,), "int8")]),
-            "not one of its inputs",
+            "not all inputs of it",
         ),
         (lambda g, x, o: g.tensor("t", (1,), "f32"), "there are: float32, float16"),
         (lambda g, x, o: g.tensor("t", (1,), object()), "no element type"),

@@ -141,9 +141,9 @@ _short(
     lambda m: _set(m.operator_codes[0], builtin_code=-1, deprecated_builtin_code=-1),
 )
 _short(
-    "custom operator without a name",
+    "operator code 3 is custom and has no name",
     C,
-    "custom operator without a name",
+    "operator code 3 is custom and has no name",
     lambda m: _set(m.operator_codes[3], custom_code=""),
 )
 
@@ -198,13 +198,13 @@ _short(
 _short(
     "subgraph index out of range",
     C,
-    'node 1 IF "z": then_subgraph_index is 3; the model has 3',
+    'node 1 IF "z": runs subgraph 3; the model has 3',
     lambda m: _set(m.subgraphs[0].operators[1].builtin_options, then_subgraph_index=3),
 )
 _short(
     "subgraph index negative",
     C,
-    "else_subgraph_index is -1",
+    "runs subgraph -1; the model has 3",
     lambda m: _set(m.subgraphs[0].operators[1].builtin_options, else_subgraph_index=-1),
 )
 
@@ -219,13 +219,13 @@ _short("one node makes a tensor twice", C, "which node 0 makes too", lambda m: _
 _short(
     "reader before producer",
     C,
-    'input 1 is tensor 3 "y", which only node 1 makes; nodes must be in execution order',
+    'input 1 is tensor 3 "y", which only node 1 makes: nodes must be in order',
     lambda m: m.subgraphs[0].operators.insert(0, m.subgraphs[0].operators.pop(1)),
 )
 _short(
     "a node reads what it makes",
     C,
-    'input 0 is tensor 3 "y", which itself makes',
+    'input 0 is tensor 3 "y", which only node 0 makes',
     lambda m: _node(m, 0, inputs=[Y, W, B]),
 )
 _short(
@@ -243,19 +243,19 @@ _short(
 _short(
     "writes a constant",
     C,
-    'output 0 is tensor 1 "w", a constant of the subgraph',
+    'output 0 is tensor 1 "w": an input, constant or variable',
     lambda m: _node(m, 0, inputs=[0, -1, -1], outputs=[W]),
 )
 _short(
     "writes an input",
     C,
-    'output 0 is tensor 0 "x", an input of the subgraph',
+    'output 0 is tensor 0 "x": an input, constant or variable',
     lambda m: _node(m, 0, inputs=[W, B], outputs=[X]),
 )
 _short(
     "writes a variable",
     C,
-    'output 0 is tensor 4 "state", a variable of the subgraph',
+    'output 0 is tensor 4 "state": an input, constant or variable',
     lambda m: _node(m, 0, outputs=[STATE]),
 )
 _short(
@@ -266,8 +266,13 @@ _short(
 )
 
 # Types, shapes, sizes
-_short("unknown element type", U, 'tensor 0 "x": element type 23 is none', lambda m: _tensor(m, X, type=23))
-_short("negative element type", U, "element type -1 is none", lambda m: _tensor(m, X, type=-1))
+_short(
+    "unknown element type",
+    U,
+    'tensor 0 "x": element type 23; this version knows 0 to 22',
+    lambda m: _tensor(m, X, type=23),
+)
+_short("negative element type", U, "element type -1; this version", lambda m: _tensor(m, X, type=-1))
 _short(
     "negative dimension",
     C,
@@ -283,7 +288,7 @@ _short(
 _short(
     "product wraps in 32 bits",
     C,
-    "takes 4,294,967,296",
+    "take 4,294,967,296",
     lambda m: _tensor(m, W, shape=[65536, 65536], quantization=None),
 )
 _short(
@@ -307,25 +312,25 @@ _short(
 _short(
     "signature below -1",
     C,
-    "-1 stands for an unknown size",
+    "shape signature [1, -7, 8, 3]",
     lambda m: _tensor(m, X, shape_signature=[1, -7, 8, 3]),
 )
 _short(
     "constant too short",
     C,
-    'tensor 2 "b": buffer 2 has 16 bytes, [5] int32 takes 20',
+    'tensor 2 "b": buffer 2 has 16 bytes, 5 elements of int32 take 20',
     lambda m: _tensor(m, B, shape=[5], quantization=None),
 )
 _short(
     "packed constant too short",
     C,
-    'tensor 6 "i4": buffer 4 has 3 bytes, [7] int4 takes 4',
+    'tensor 6 "i4": buffer 4 has 3 bytes, 7 elements of int4 take 4',
     lambda m: _tensor(m, I4, shape=[7]),
 )
 _short(
     "constant resource",
     C,
-    "resource tensors hold no data",
+    "a resource with constant data",
     lambda m: _tensor(m, B, type=13, quantization=None),
 )
 _short(
@@ -343,7 +348,7 @@ _short(
 _short(
     "data behind the end",
     C,
-    "buffer 1: 4 bytes at offset 1,000,000 run past the end",
+    "buffer 1: 4 bytes at 1,000,000 run past the end",
     lambda m: m.buffers.__setitem__(1, Table("Buffer", offset=10**6, size=4)),
 )
 _short(
@@ -361,7 +366,7 @@ _short(
 _short(
     "large custom options behind the end",
     C,
-    'node 2 custom:Thing "out": 7 bytes at offset',
+    'node 2 custom:Thing "out": custom options: 7 bytes at',
     lambda m: _node(m, 2, custom_options=b"", large_custom_options_offset=10**7, large_custom_options_size=7),
 )
 
@@ -405,13 +410,13 @@ _short(
 _short(
     "scales against dimension",
     C,
-    "4 scales for dimension 1, 3 long",
+    "4 scales for dimension 1 of [4, 3, 3, 3]",
     lambda m: _quant(m, W, quantized_dimension=1),
 )
 _short(
     "quantised dimension out of range",
     C,
-    "4 scales for dimension 9, of a tensor of rank 4",
+    "4 scales for dimension 9 of [4, 3, 3, 3]",
     lambda m: _quant(m, W, quantized_dimension=9),
 )
 _short(
@@ -447,13 +452,13 @@ _short("zero point of 64 bits", C, "outside int8", lambda m: _quant(m, X, zero_p
 _short(
     "scales in a tensor that is not there",
     C,
-    "quantisation by tensors 50 (scales)",
+    "scales 0 is tensor 50",
     lambda m: _quant(m, W, details=Table("BlockwiseQuantization", scales=50, zero_points=-1, block_size=32)),
 )
 _short(
     "zero points in a tensor that is not there",
     C,
-    "and -2 (zero points)",
+    "zero points 0 is tensor -2",
     lambda m: _quant(m, W, details=Table("BlockwiseQuantization", scales=1, zero_points=-2, block_size=32)),
 )
 _short(
@@ -485,7 +490,10 @@ _short(
     lambda m: _sparse(m, traversal_order=[0, 1, 2]),
 )
 _short(
-    "fewer levels than dimensions", C, "and 0 levels for 2 dimensions", lambda m: _sparse(m, dim_metadata=[])
+    "fewer levels than dimensions",
+    C,
+    "over 0 levels, for 2 dimensions",
+    lambda m: _sparse(m, dim_metadata=[]),
 )
 _short(
     "block map out of range",
@@ -523,7 +531,7 @@ _short(
 _short(
     "dense size against shape",
     C,
-    "level 0 has dense size 3, dimension 0 has 2",
+    "level 0 is 3 long, dimension 0 is 2",
     lambda m: _set(m.subgraphs[0].tensors[SP].sparsity.dim_metadata[0], dense_size=3),
 )
 _short(
@@ -535,13 +543,13 @@ _short(
 _short(
     "compressed level without indices",
     C,
-    "lacks its segments or indices",
+    "lacks its indices",
     lambda m: _tensor(m, SP, sparsity=_bare_csr()),
 )
 _short(
     "too few segments",
     C,
-    "segments that do not fit its 2 rows",
+    "segments that do not fit 2 rows",
     lambda m: _sparse(m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 3])).dim_metadata),
 )
 _short(
@@ -585,7 +593,10 @@ _short(
     ),
 )
 _short(
-    "fewer stored elements than indices", C, "3 stored int8 takes 3", lambda m: _set(m.buffers[5], data=b"ab")
+    "fewer stored elements than indices",
+    C,
+    "3 elements of int8 take 3",
+    lambda m: _set(m.buffers[5], data=b"ab"),
 )
 
 # Options
@@ -630,13 +641,13 @@ _short(
 _short(
     "signature input that is none",
     C,
-    'signature "serve": input "x" is tensor 1, which is no input of subgraph 0 ([0])',
+    'signature "serve": input "x" is tensor 1, not one of the subgraph\'s inputs [0]',
     lambda m: _set(m.signature_defs[0].inputs[0], tensor_index=1),
 )
 _short(
     "signature output out of range",
     C,
-    'output "z" is tensor 4294967295, which is no output',
+    'output "z" is tensor 4294967295, not one of',
     lambda m: _set(m.signature_defs[0].outputs[0], tensor_index=2**32 - 1),
 )
 _short(
@@ -648,7 +659,7 @@ _short(
 _short(
     "signature key twice",
     C,
-    'signature "serve" is there twice',
+    'signature "serve": is there twice',
     lambda m: m.signature_defs.append(m.signature_defs[0]),
 )
 
@@ -664,7 +675,7 @@ def _other_union(operator: Any) -> Table:
     return Table("Operator", **fields, builtin_options_2=Table("StablehloCaseOptions"))
 
 
-@case(C, "subgraphs call each other in a circle: 0 -> 1 -> 0")
+@case(C, "subgraph 0 runs itself, by way of [1]")
 def call_on_itself(m: Any) -> None:
     """Subgraph 1 calls subgraph 0 back."""
     m.operator_codes.append(Table("OperatorCode", builtin_code=31, deprecated_builtin_code=31))
@@ -690,19 +701,19 @@ def _chain(m: Any, length: int, calls: int) -> None:
     ]
 
 
-@case(U, "nested 100 deep; at most 65,536 and 64 are supported")
+@case(U, "at most 64 deep, 65,536 in all")
 def a_hundred_calls_deep(m: Any) -> None:
     """A chain of calls that would run out of stack."""
     _chain(m, 100, 1)
 
 
-@case(U, "runs 1,099,511,627,775 subgraphs, nested 40 deep")
+@case(U, "runs too many subgraphs inside each other")
 def calls_that_double_forty_times(m: Any) -> None:
     """Each level calls the next one twice: a terabyte of plans from a few kilobytes."""
     _chain(m, 40, 2)
 
 
-@case(C, "constants overlap; unpacked, they would be far larger than the file")
+@case(C, "constants overlap: unpacked, they would be far larger than the file")
 def constants_that_overlap(m: Any) -> None:
     """A thousand packed constants, each a window on the whole file, shifted by a byte."""
     m.buffers += [Table("Buffer", offset=2 + i, size=4000) for i in range(1000)]

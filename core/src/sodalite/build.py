@@ -7,8 +7,8 @@
     g.output(y)
     blob = g.finish()
 
-It writes what it is told: names, types and options must exist in the format, whether an operator takes them is
-the runtime's to say. Every error is a ModelError.
+It writes what it is told: names, types and options must exist in the format; whether an operator takes them is the
+runtime's to say. Every error is a ModelError.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FIRST_VERSION = {"BROADCAST_TO": 2}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """A tensor of a subgraph being built. ``int(tensor)`` is its index, for ``interpreter.get_tensor`` and the like."""
+    """A tensor of a subgraph being built; it can stand for its index."""
 
     graph: int
     index: int
@@ -44,16 +44,13 @@ class Tensor:
     def __index__(self) -> int:
         return self.index
 
-    __int__ = __index__
-
 
 class Subgraph:
     """A subgraph being built.
 
-    Shapes: -1 or None for a dimension that may change (stored as 1, with the shape signature saying so); None for
-    an unknown rank. Dtypes: names as in `sodalite.dtypes`, or numpy types. Quantisation: scale and zero_point, one
-    number, or one a channel along *axis*; anything else as a ``QuantizationParameters`` table in *quantization*.
-    Where a tensor is wanted, an int is taken as an index, unchecked.
+    Shapes: -1 or None for a dimension that may change (stored as 1 and in the shape signature); None for an unknown
+    rank. Dtypes: names as in `sodalite.dtypes`, or numpy types. Quantisation: scale and zero_point, one number, or one a
+    channel along *axis*; or a table of the format in *quantization*. An int stands for a tensor, unchecked.
     """
 
     def __init__(self, builder: Builder, index: int, name: str) -> None:
@@ -79,25 +76,28 @@ class Subgraph:
         quantization: Table | None = None,
         sparsity: Table | None = None,
     ) -> Tensor:
-        """Declare a tensor: the result of an operator, or state that lives on between runs (variable=True)."""
-        kind = _dtype(dtype)
-        table = Table("Tensor", name=name, type=_type_code(kind.name), is_variable=variable)
+        """Declare a tensor: an operator's result, or (variable=True) state that lives on between runs."""
+        kind = _dtype(dtype).name
         sizes = None
         if shape is not None:
             given = [-1 if size is None else int(size) for size in shape]
             if signature is None and -1 in given:
                 signature = given
             sizes = tuple(1 if size == -1 else size for size in given)
-            table.shape, table.has_rank = _int32(sizes), True
-        if signature is not None:
-            table.shape_signature = _int32(signature)
-        if quantization is None:
-            quantization = _quantization(name, scale, zero_point, axis)
-        for field, value in (("quantization", quantization), ("sparsity", sparsity)):
-            if value is not None:
-                setattr(table, field, value)
-        self._tensors.append(table)
-        return Tensor(self.index, len(self._tensors) - 1, name, sizes, kind.name)
+        self._tensors.append(
+            Table(
+                "Tensor",
+                name=name,
+                type=_type_code(kind),
+                is_variable=variable,
+                shape=_int32(sizes),
+                has_rank=sizes is not None,
+                shape_signature=_int32(signature),
+                quantization=quantization or _quantization(name, scale, zero_point, axis),
+                sparsity=sparsity,
+            )
+        )
+        return Tensor(self.index, len(self._tensors) - 1, name, sizes, kind)
 
     def input(self, name: str, shape: Sequence[int | None] | None, dtype: Any, **how: Any) -> Tensor:
         """Declare an input of the subgraph; *how* as in `tensor`."""
@@ -110,11 +110,10 @@ class Subgraph:
     ) -> Tensor:
         """Declare a constant; *how* as in `tensor`.
 
-        value: an array, list or number, strings too. dtype: by default the array's; for Python's own numbers
-        float32 or int32 (int64 where they need it). Integers are checked for range and stored as they are, never
-        quantised; bfloat16 and float8 take their bit patterns as integers; int4 and int2 are packed here. shape: if it
-        is not the value's own, as for a sparse constant. An array is kept, not copied, until `finish`; equal constants
-        share one buffer.
+        value: an array, list or number, strings too, stored as it is, never quantised. dtype: by default the array's;
+        for Python's own numbers float32 or int32 (int64 where they need it). bfloat16 and float8 take bit patterns; int4
+        and int2 are packed here. shape: if it is not the value's own, as for a sparse constant. An array is kept,
+        not copied, until `finish`; equal constants share a buffer.
         """
         kind, elements = _elements(name, value, dtype)
         if kind.name == "string":
@@ -142,17 +141,20 @@ class Subgraph:
     ) -> Any:
         """Add an operator; its output, or a tuple of them if it has not exactly one.
 
-        op: "CONV_2D", "custom:Sinh", or "builtin:250" for a code without a name. inputs: None where an optional one is
-        left out. outputs: tensors, or ``(name, shape, dtype)`` or a dict of `tensor`'s arguments to declare one.
-        Options by their schema names: enum members by name, types by dtype name, subgraphs as they are; a dict where
-        the format wants bytes becomes FlexBuffers. ``options={...}`` takes those that are called like an argument here.
-        writes: the inputs, variable tensors, that the operator updates.
+        op: "CONV_2D", "custom:Sinh", or "builtin:250" for a code without a name. inputs: None where an optional one
+        is left out. outputs: tensors, or ``(name, shape, dtype)`` or a dict of `tensor`'s arguments to declare one.
+        Options by schema name: enum members and types by name, subgraphs as they are, bytes also as a dict, for
+        FlexBuffers; ``options={...}`` takes those called like an argument here. writes: the inputs it updates.
         """
-        ins = list(inputs)
         outs = [self._declared(item) for item in outputs]
-        table = Table("Operator", opcode_index=self._builder._opcode(op, version))  # noqa: SLF001  made for us
-        table.inputs = _int32([-1 if item is None else self._index(item) for item in ins])
-        table.outputs = _int32([self._index(item) for item in outs])
+        table = Table(
+            "Operator",
+            opcode_index=self._builder._opcode(op, version),  # noqa: SLF001  made for us
+            inputs=_int32([-1 if item is None else self._index(item) for item in inputs]),
+            outputs=_int32(map(self._index, outs)),
+            intermediates=_int32(map(self._index, intermediates)),
+            custom_options=_flexbuffer(custom_options),
+        )
         given = {**(options or {}), **named}
         kind = None if ":" in op else schema.options_kind(op)
         if kind is not None:
@@ -165,28 +167,22 @@ class Subgraph:
         elif given:
             more = "; a custom operator takes custom_options={...}" if op.startswith("custom:") else ""
             raise ModelError(f"{op} has no options, got {', '.join(given)}{more}")
-        if custom_options is not None:
-            table.custom_options = _flexbuffer(custom_options)
-        between = [self._index(item) for item in intermediates]
-        if between:
-            table.intermediates = _int32(between)
-        written = {self._index(item) for item in writes}
+        written = set(map(self._index, writes))
+        if not written <= set(table.inputs.tolist()):
+            raise ModelError(f"{op} writes tensors {sorted(written)}, which are not all inputs of it")
         if written:
-            table.mutating_variable_inputs = np.array([int(i) in written for i in table.inputs])
-            lost = written.difference(int(i) for i in table.inputs)
-            if lost:
-                raise ModelError(f"{op} writes tensor {min(lost)}, which is not one of its inputs")
+            table.mutating_variable_inputs = [i in written for i in table.inputs.tolist()]
         self._operators.append(table)
         return outs[0] if len(outs) == 1 else tuple(outs)
 
     def output(self, *tensors: Tensor | int) -> None:
-        """Declare outputs of the subgraph, in this order, after those declared before."""
+        """Declare outputs of the subgraph, after those declared before."""
         self._outputs += [self._index(tensor) for tensor in tensors]
 
     def signature(
         self, key: str, inputs: Mapping[str, Tensor | int], outputs: Mapping[str, Tensor | int]
     ) -> None:
-        """Declare a named entry point to this subgraph: input and output names -> tensors."""
+        """Declare a named entry point: input and output names -> tensors."""
 
         def maps(tensors: Mapping[str, Tensor | int]) -> list[Table]:
             return [Table("TensorMap", name=name, tensor_index=self._index(t)) for name, t in tensors.items()]
@@ -240,7 +236,7 @@ class Builder(Subgraph):
         self._metadata: list[Table] = []
 
     def subgraph(self, name: str = "") -> Subgraph:
-        """Add a subgraph, for IF, WHILE, CALL and their like, or as a further signature's body."""
+        """Add a subgraph, for IF, WHILE and their like, or for another signature."""
         graph = Subgraph(self, len(self._subgraphs), name)
         self._subgraphs.append(graph)
         return graph
@@ -251,15 +247,19 @@ class Builder(Subgraph):
         self._metadata.append(Table("Metadata", name=name, buffer=buffer))
 
     def tables(self) -> Table:
-        """The model as tables of the format, to be looked at, edited, and written with `sodalite_schema.write`."""
+        """The model as tables of the format, to be edited and written with `sodalite_schema.write`."""
         codes = []
         for code, custom, version in self._opcodes:
-            table = Table(
-                "OperatorCode", builtin_code=code, deprecated_builtin_code=min(code, 127), version=version
+            byte = min(code, 127)
+            codes.append(
+                Table(
+                    "OperatorCode",
+                    builtin_code=code,
+                    deprecated_builtin_code=byte,
+                    custom_code=custom,
+                    version=version,
+                )
             )
-            if custom is not None:
-                table.custom_code = custom
-            codes.append(table)
         return Table(
             "Model",
             version=3,
@@ -274,7 +274,7 @@ class Builder(Subgraph):
     def finish(self, *, external_data: bool | None = None) -> bytes:
         """The model as the bytes of a .tflite file.
 
-        external_data: constants after the FlatBuffer, which can hold 2 GiB; None: only if they do not fit inside.
+        external_data: constants behind the FlatBuffer, which holds 2 GiB; None: only if they do not fit.
         """
         try:
             return schema.write(self.tables(), external_data=external_data)
@@ -324,7 +324,9 @@ class Builder(Subgraph):
         return self._opcodes.setdefault(key, len(self._opcodes))
 
 
-def _int32(values: Iterable[int]) -> Array:
+def _int32(values: Iterable[int] | None) -> Array | None:
+    if values is None:
+        return None
     items = list(values)
     try:
         return np.array(items, np.int32)

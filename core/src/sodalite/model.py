@@ -6,7 +6,6 @@ import os
 import stat
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import IO, Any
 
 import sodalite_schema as schema
@@ -19,39 +18,36 @@ __all__ = ["Model", "open_model"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
-# What people hand over by mistake, as sodalite_schema does not know it: (first bytes, what it is).
-_LOOKS_LIKE = (
-    (b"\x08\x01\x12", "the saved_model.pb of a TensorFlow SavedModel: convert it to .tflite first"),
-    *((bytes([8, version, 18]), "an ONNX model: convert it to .tflite first") for version in range(3, 20)),
-    (b"\n", "a TensorFlow GraphDef (.pb): convert it to .tflite first"),
-    (b"{", "a JSON file"),
-    (b"\x80", "a Python pickle (a PyTorch checkpoint?)"),
-    (b"%PDF", "a PDF file"),
-    (b"\0\0\0\0", "a file of zero bytes: was the download cut short?"),
-)
+# What people hand over by mistake and sodalite_schema does not know, by the first bytes.
+_CONVERT = "convert it to .tflite first"
+_LOOKS_LIKE = {
+    b"\x08\x01\x12": f"a TensorFlow SavedModel's saved_model.pb: {_CONVERT}",
+    **{bytes([8, version, 18]): f"an ONNX model: {_CONVERT}" for version in range(3, 20)},
+    b"\n": f"a TensorFlow GraphDef: {_CONVERT}",
+    b"{": "JSON",
+    b"\x80": "a Python pickle (a PyTorch checkpoint?)",
+    b"\0\0\0\0": "zero bytes: was the download cut short?",
+}
 
 
 class Model:
     """An open model; `open_model` makes it.
 
-    graphs: one a subgraph, the first is the main one. signatures: named entry points. metadata: name -> bytes.
-    description, version (of the schema), min_runtime (the first TensorFlow release that runs it, "" if unsaid).
-    path: the file, None for a model from memory. label: what messages call it. nbytes: the whole file;
-    weights_nbytes: its constants. packed: results of weight packing, shared by all interpreters of this model; hold
-    *lock* to change it.
+    graphs: the main one first. metadata: name -> bytes. version: the schema's. min_runtime: the first TensorFlow
+    release that runs it, "" if unsaid. path: None for a model from memory. label: what messages call it. nbytes: of the
+    file; weights_nbytes: of its constants. packed: results of weight packing, shared by all interpreters of this
+    model; hold *lock* to change it.
 
-    Constants are read-only views of the file's bytes. `close` drops them from here; the file itself is let go when
-    the last array, graph or interpreter that uses it is gone, so that closing early can never crash. A mapped file must
-    not be changed or cut while it is open: see `check_unchanged`, and ``copy=True``.
+    Constants are read-only views of the file, which is let go when the last of them is gone: closing early cannot
+    crash. A mapped file must not change while it is open; see `check_unchanged`, and ``copy=True``.
     """
 
     def __init__(
         self, buffer: Any, *, path: str | None, label: str, mapped: os.stat_result | None = None
     ) -> None:
-        self.path = path
-        self.label = label
-        self.closed = False
+        self.path, self.label, self.closed, self._mapped = path, label, False, mapped
         view = memoryview(buffer)
+        self.nbytes: int = view.nbytes
         try:
             table = schema.read(view)
             low = lower(table, view.cast("B"), path)
@@ -64,23 +60,19 @@ class Model:
         self.metadata: Mapping[str, memoryview] = low.metadata
         self.description: str = table.description or ""
         self.version: int = table.version
-        self.min_runtime = _text(low.metadata.get("min_runtime_version"))
-        self.nbytes: int = view.nbytes
+        said = bytes(self.metadata.get("min_runtime_version", b"")[:16])
+        self.min_runtime = printable(said.split(b"\0")[0].decode("utf-8", "replace"))
         self.weights_nbytes = low.weights_nbytes
         self.packed: dict[Any, Any] = {}
         self.lock = threading.RLock()
-        self._mapped = mapped
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{len(self.graphs)} subgraphs, {self.nbytes:,} bytes"
-        return f"<sodalite Model {self.label}: {state}>"
+        return f"<sodalite Model {self.label}: {'closed' if self.closed else f'{self.nbytes:,} bytes'}>"
 
     def __enter__(self) -> Model:  # noqa: PYI034  typing.Self is newer than Python 3.10
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -91,10 +83,9 @@ class Model:
             self.packed.clear()
 
     def check_unchanged(self) -> None:
-        """ModelError if the mapped file was written to, cut or grown since it was opened; else nothing.
+        """ModelError if the mapped file was written to since it was opened.
 
-        A file that was replaced or deleted is fine: the mapping still holds the old one. Models from memory and copies
-        cannot change.
+        One that was replaced or deleted is fine: the mapping still holds the old file.
         """
         then = self._mapped
         if then is None or self.path is None:
@@ -103,49 +94,37 @@ class Model:
             now = os.stat(self.path)
         except OSError:
             return
-        if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino):
-            return
-        if now.st_size != then.st_size or now.st_mtime_ns != then.st_mtime_ns:
-            what = (
-                f"from {then.st_size:,} to {now.st_size:,} bytes"
-                if now.st_size != then.st_size
-                else "in place"
-            )
+        same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+        if same and (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+            sizes = f"{then.st_size:,} bytes then, {now.st_size:,} now"
             raise ModelError(
-                f"{self.label}: the file was changed {what} while it is open; open it again, or with copy=True"
+                f"{self.label}: the file was changed while it is open ({sizes}): open it again, or with copy=True"
             )
 
 
 def open_model(source: Source, *, copy: bool = False) -> Model:
     """Open, verify and lower a .tflite model.
 
-    source: a path, the bytes of a model (a writable buffer is copied), or a file object opened in binary mode, which
-    is read to its end. copy: read a file into memory, instead of mapping it: safe against changes of the file while
-    the model is open. The environment variable SODALITE_COPY=1 asks for that too.
-
-    Raises ModelNotFoundError, CorruptModelError, UnsupportedModelError, or another ModelError (a path that cannot be
-    read); TypeError if *source* is none of these.
+    source: a path, the bytes of a model (a writable buffer is copied), or a binary file object, read to its end.
+    copy: read the file instead of mapping it: safe against later changes of it. The environment variable
+    SODALITE_COPY=1 asks for that too. Raises ModelError; TypeError if *source* is none of these.
     """
     if isinstance(source, (str, os.PathLike)):
         return _open_path(source, copy or os.environ.get("SODALITE_COPY", "0") not in ("", "0"))
-    path = None
     label = "model"
     if hasattr(source, "read"):
         name = getattr(source, "name", None)
         label = _label(name) if isinstance(name, str) else label
         source = source.read()
-        if not isinstance(source, (bytes, bytearray, memoryview)):
-            raise ModelError(
-                f'{label}: reading gave {type(source).__name__}, not bytes; open the file in mode "rb"'
-            )
+        if isinstance(source, str):
+            raise ModelError(f'{label}: reading gave text, not bytes: open the file in mode "rb"')
     try:
         view = memoryview(source)
     except TypeError:
-        kinds = "a path, bytes, or a file opened in binary mode"
-        raise TypeError(f"a model is opened from {kinds}, got {type(source).__name__}") from None
-    # someone else may write to a buffer that is not read-only: what was verified must stay as it was
-    buffer = view if view.readonly and view.contiguous else bytes(view)
-    return Model(buffer, path=path, label=label)
+        got = type(source).__name__
+        raise TypeError(f"a model is opened from a path, bytes, or a binary file, got {got}") from None
+    # what was verified must stay as it was
+    return Model(view if view.readonly and view.c_contiguous else bytes(view), path=None, label=label)
 
 
 def _label(path: str) -> str:
@@ -154,67 +133,53 @@ def _label(path: str) -> str:
 
 
 def _open_path(given: str | os.PathLike[str], copy: bool) -> Model:
-    path = os.fsdecode(os.fspath(given))
+    path = os.fsdecode(given)
     label = _label(path)
     try:
         _check_regular(os.stat(path), path, label)  # before opening: a device or pipe should not notice us
-        # O_NONBLOCK: what became a FIFO since then does not block
-        flags = (
-            os.O_RDONLY
-            | getattr(os, "O_BINARY", 0)
-            | getattr(os, "O_NONBLOCK", 0)
-            | getattr(os, "O_CLOEXEC", 0)
-        )
-        number = os.open(path, flags)
+        # NONBLOCK: what became a pipe since then does not block
+        flags = (getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
+        number = os.open(path, os.O_RDONLY | sum(flags))
         with open(number, "rb") as file:
-            state = os.fstat(number)
-            _check_regular(state, path, label)
-            buffer = None if copy or not state.st_size else _mapped(number, state.st_size)
-            mapped = state if buffer is not None else None
+            state: os.stat_result | None = os.fstat(number)
+            _check_regular(os.fstat(number), path, label)
+            buffer = None if copy else _mapped(number)
             if buffer is None:
-                buffer = file.read()
+                state, buffer = None, file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _not_found(path, label) from error
     except MemoryError as error:
         raise ModelError(
-            f"{label}: the file does not fit in memory; open it without copy, and it is mapped"
+            f"{label}: does not fit in memory: open it without copy, and it is mapped"
         ) from error
+    except ModelError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
         raise ModelError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return Model(buffer, path=path, label=label, mapped=mapped)
+    return Model(buffer, path=path, label=label, mapped=state)
 
 
-def _mapped(number: int, nbytes: int) -> Any:
-    """The file mapped read-only; None where that is not possible (no mmap here, or a file system without it)."""
+def _mapped(number: int) -> Any:
+    """The file mapped read-only; None where it is empty, or the platform or its file system cannot."""
     try:
         import mmap  # noqa: PLC0415  absent on some platforms
 
-        return mmap.mmap(number, nbytes, access=mmap.ACCESS_READ)
+        return mmap.mmap(number, 0, access=mmap.ACCESS_READ)
     except (ImportError, OSError, ValueError):
         return None
 
 
 def _check_regular(state: os.stat_result, path: str, label: str) -> None:
-    mode = state.st_mode
-    if stat.S_ISREG(mode):
+    if stat.S_ISREG(state.st_mode):
         return
-    if stat.S_ISDIR(mode):
+    what = "is a pipe, device or socket: read it and pass the bytes"
+    if stat.S_ISDIR(state.st_mode):
         names = sorted(os.listdir(path))
+        models = [printable(name) for name in names if name.endswith(".tflite")]
+        what = f"is a folder, not a model{'; it holds ' if models else ''}{', '.join(models[:8])}"
         if "saved_model.pb" in names:
-            raise ModelError(f"{label}: is a folder, a TensorFlow SavedModel: convert it to .tflite first")
-        models = [printable(name) for name in names if name.endswith((".tflite", ".lite"))]
-        hint = f"; it holds {', '.join(models[:5])}{', ...' if len(models) > 5 else ''}" if models else ""
-        raise ModelError(f"{label}: is a folder, not a model file{hint}")
-    kinds = (
-        (stat.S_ISFIFO, "pipe"),
-        (stat.S_ISCHR, "device"),
-        (stat.S_ISBLK, "device"),
-        (stat.S_ISSOCK, "socket"),
-    )
-    what = next((name for test, name in kinds if test(mode)), "special file")
-    raise ModelError(f"{label}: is a {what}, not a regular file; read it and pass the bytes")
+            what = f"is a folder, a TensorFlow SavedModel: {_CONVERT}"
+    raise ModelError(f"{label}: {what}")
 
 
 def _not_found(path: str, label: str) -> ModelNotFoundError:
@@ -224,7 +189,7 @@ def _not_found(path: str, label: str) -> ModelNotFoundError:
     try:
         near = get_close_matches(name, os.listdir(folder or "."), 3)
         hint = f"; near it: {', '.join(map(printable, near))}" if near else ""
-    except (OSError, ValueError):
+    except OSError:
         hint = "; its folder is not there either"
     return ModelNotFoundError(f"{label}: there is no such file{hint}")
 
@@ -232,16 +197,10 @@ def _not_found(path: str, label: str) -> ModelNotFoundError:
 def _explained(message: str, start: bytes) -> str:
     """The reader's *message*, with a guess at what went wrong where it has none."""
     if "not a .tflite file: bytes" in message:
-        what = next((what for magic, what in _LOOKS_LIKE if start.startswith(magic)), None)
+        what = next((what for magic, what in _LOOKS_LIKE.items() if start.startswith(magic)), "")
         if start[4:7] == b"TFL":
-            what = (
-                f"a .tflite file of an older format ({start[4:8].decode('latin-1')}); only TFL3 is supported"
-            )
-        return message if what is None else f"not a .tflite file: it looks like {what}"
+            what = "a .tflite file of another format; only TFL3 is supported"
+        return f"not a .tflite file: it looks like {what}" if what else message
     if "past the end of the file" in message or "outside the file" in message:
         return f"{message}; was the file cut short, or damaged?"
     return message
-
-
-def _text(raw: memoryview | None) -> str:
-    return "" if raw is None else printable(bytes(raw[:64]).split(b"\0")[0].decode("utf-8", "replace"))
