@@ -346,7 +346,7 @@ def test_a_wrong_answer_of_prepare_names_the_plugin(answer, said):
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(np.zeros(4, np.float64), "as float64, it is float32"), (np.zeros(5, np.float32), r"shape \[5\], prepared \[4\]")],
+    [(np.zeros(4, np.float64), r"delivered float64 \[4\] as output 0, prepared float32"), (np.zeros(5, np.float32), r"delivered float32 \[5\] as output 0, prepared float32 \[4\]")],
 )
 def test_what_a_step_delivers_is_checked(value, said):
     with pytest.raises(KernelError, match=said):

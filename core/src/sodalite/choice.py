@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .errors import KernelError, PluginError, SodaliteError, printable
 from .graph import Graph, Node, TensorSpec
@@ -54,7 +54,14 @@ class Choice:
     prepared: Prepared
     reads: tuple[int, ...]
     makes: tuple[int, ...]
-    delegate: Delegate | None = None
+
+    @classmethod
+    def of(
+        cls, nodes: Sequence[Node], kind: str, owner: str, quality: int, declined: tuple[Decline, ...], group: GroupSpec, prepared: Prepared
+    ) -> Choice:
+        """A group: its buffers are the tensors that cross its border."""
+        reads, makes = (tuple(t.index for t in tensors) for tensors in (group.inputs, group.outputs))
+        return cls(tuple(nodes), kind, owner, quality, declined, group, prepared, reads, makes)
 
     @property
     def index(self) -> int:
@@ -117,17 +124,17 @@ class Context:
         return make() if self.shaped.intersection(tensors) else self.packed(key, make)
 
 
-def prefixed(error: SodaliteError, place: str) -> SodaliteError:
-    """*error* again, with the node it happened at in front, unless it says so already."""
+def blame(error: BaseException, place: str, what: str, kind: type[SodaliteError] = KernelError) -> NoReturn:
+    """Raise *error* as one that says where: plugins may raise anything, SystemExit too.
+
+    Ctrl-C and MemoryError pass; errors of ours get *place* in front unless they name a node already.
+    """
     text = str(error)
-    if text.startswith(("node ", "nodes ")):
-        return error
-    try:
-        again = type(error)(f"{place}: {text}")
-    except TypeError:  # a class of somebody's own, with other arguments
-        again = KernelError(f"{place}: {text}")
-    again.__cause__ = error.__cause__
-    return again
+    if isinstance(error, (KeyboardInterrupt, MemoryError)) or (isinstance(error, SodaliteError) and text.startswith("node")):
+        raise error
+    if type(error).__module__ == SodaliteError.__module__:
+        raise type(error)(f"{place}: {text}") from error.__cause__
+    raise kind(f"{place}: {what}: {type(error).__name__}: {text}") from error
 
 
 def pinned(ctx: Context, node: Node) -> str | None:
@@ -205,14 +212,8 @@ def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[De
     except Unsupported as no:
         declined.append(Decline(offer.plugin, no.why, no.code, no.detail))
         return None
-    except SodaliteError as error:
-        raise prefixed(error, place) from error.__cause__
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException as error:  # plugins may raise anything, SystemExit too
-        raise PluginError(
-            f"{place}: {ctx.registry.info(offer.plugin)} failed to prepare it: {type(error).__name__}: {error}"
-        ) from error
+    except BaseException as error:
+        blame(error, place, f"{ctx.registry.info(offer.plugin)} failed to prepare it", PluginError)
     if not isinstance(prepared, Prepared):
         raise PluginError(f"{place}: plugin '{offer.plugin}' returned {type(prepared).__name__} from prepare, not sodalite.Prepared")
     return prepared

@@ -168,9 +168,7 @@ def _compiled(ctx: Context, delegate: Delegate, members: Sequence[Node], specs: 
         return Decline(delegate.name, f"compile answered outputs {said}, the partition's are {wanted}", Reason.SHAPE)
     # outputs count only when the step has returned: they must not lie over the inputs
     prepared = prepared._replace(alias={}, writes=frozenset(), effects=False)
-    reads = tuple(t.index for t in group.inputs)
-    makes = tuple(t.index for t in group.outputs)
-    return Choice(tuple(members), "delegate", delegate.name, 0, (), group, prepared, reads, makes, delegate)
+    return Choice.of(members, "delegate", delegate.name, 0, (), group, prepared)
 
 
 def refuse_fallback(choices: Sequence[Choice | None]) -> None:
@@ -204,7 +202,7 @@ class Fallback:
         if self._plan is None:
             self._plan = self._kernels()
         self._plan.run()
-        arrays = self._plan.last().arrays
+        arrays = self._plan.chain()[-1].arrays
         for tensor, out in zip(choice.makes, self._outputs, strict=True):
             if out is not None:
                 np.copyto(out, arrays[tensor])

@@ -14,25 +14,35 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from .arena import Block, blank, place
-from .choice import Choice, Context, prefixed
+from .choice import Choice, Context, blame
 from .dtypes import OBJECTS, memory_dtype
-from .errors import KernelError, SodaliteError
+from .errors import KernelError
 from .graph import Array, Node, TensorSpec
 from .kernel import Buffers, Step, nbytes
 from .partition import dependencies, ordered, ties
 from .resolve import resolve
 
 Observer = Callable[[Choice, tuple["Array | None", ...], int], None]
-TAILS = 8  # prepared continuations kept for each cut, least recently used goes first
+KEPT = 8  # plans kept by shape, for the inputs and for each cut
 GAP = 64
 _GUARD = 0x5C
 _POISON = 0xA5
+
+
+def recent(plans: OrderedDict[Any, Plan], key: Any, make: Callable[[], Plan]) -> Plan:
+    """plans[key], made if it is not there; the least recently used one goes when there are too many."""
+    if key not in plans:
+        plans[key] = make()
+        if len(plans) > KEPT:
+            plans.popitem(last=False)
+    plans.move_to_end(key)
+    return plans[key]
 
 
 class Sketch:
@@ -219,12 +229,8 @@ class Plan:
         buffers = self._buffers[at]
         try:
             step = choice.prepared.bind(buffers)
-        except SodaliteError as error:
-            raise prefixed(error, str(choice)) from error.__cause__
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except BaseException as error:  # plugins may raise anything, SystemExit too
-            raise KernelError(f"{choice}: '{choice.owner}' failed to bind: {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            blame(error, str(choice), f"'{choice.owner}' failed to bind")
         if choice.kind == "delegate":
             step = self._fallbacks(self.sketch, choice, step, buffers)
         elif choice.nodes[0].subgraphs:
@@ -234,21 +240,18 @@ class Plan:
         return step
 
     def _emit(self, choice: Choice, i: int, array: Array) -> None:
-        if not 0 <= i < len(choice.makes):
-            raise KernelError(f"{choice}: '{choice.owner}' delivered output {i}; there are {len(choice.makes)}")
-        tensor = choice.makes[i]
-        spec = self.sketch.specs[tensor]
+        spec = self.sketch.specs[choice.makes[i]]
         value = np.asarray(array, order="C")
-        if value.dtype != memory_dtype(spec.dtype):
-            raise KernelError(f"{choice}: '{choice.owner}' delivered output {i} as {value.dtype}, it is {spec.dtype}")
-        target = self.arrays.get(tensor) if spec.shape is not None else None
-        if target is not None:
-            if target.shape != value.shape:
-                raise KernelError(f"{choice}: '{choice.owner}' delivered output {i} with shape {list(value.shape)}, prepared {list(target.shape)}")
-            np.copyto(target, value)
-            return
-        self.ctx.settings.limits.admit(value.nbytes, f"{choice}: output {i}")
-        self.late[tensor] = value if value.flags.owndata else value.copy()
+        wanted = memory_dtype(spec.dtype)
+        if value.dtype != wanted or spec.shape not in (None, value.shape):
+            shape = "any shape" if spec.shape is None else list(spec.shape)
+            got = f"{value.dtype} {list(value.shape)}"
+            raise KernelError(f"{choice}: '{choice.owner}' delivered {got} as output {i}, prepared {wanted} {shape}")
+        if spec.shape is not None:
+            np.copyto(self.arrays[spec.index], value)
+        else:
+            self.ctx.settings.limits.admit(value.nbytes, f"{choice}: output {i}")
+            self.late[spec.index] = value if value.flags.owndata else value.copy()
 
     def run(self, observe: Observer | None = None, deadline: float | None = None) -> None:
         """Run all steps, and what follows a dynamic output.
@@ -265,10 +268,8 @@ class Plan:
             try:
                 for at, step in enumerate(self._fast):  # noqa: B007  the place is for the handler
                     step()
-            except (KeyboardInterrupt, MemoryError):
-                raise
-            except BaseException as error:  # plugins may raise anything, SystemExit too
-                raise self._failed(error, self._starts[at]) from error
+            except BaseException as error:
+                self._failed(error, self._starts[at])
         if self._dynamic:
             self._continue(observe, deadline)
 
@@ -280,20 +281,16 @@ class Plan:
             start = time.perf_counter_ns()
             try:
                 step()
-            except (KeyboardInterrupt, MemoryError):
-                raise
-            except BaseException as error:  # plugins may raise anything, SystemExit too
-                raise self._failed(error, at) from error
+            except BaseException as error:
+                self._failed(error, at)
             if observe is not None:
                 ns = time.perf_counter_ns() - start
                 outputs = tuple(self.late.get(t) if o is None else o for t, o in zip(choice.makes, self._buffers[at].outputs, strict=True))
                 observe(choice, outputs, ns)
 
-    def _failed(self, error: BaseException, at: int) -> SodaliteError:
+    def _failed(self, error: BaseException, at: int) -> NoReturn:
         choice = self.sketch.order[at]
-        if isinstance(error, SodaliteError):
-            return prefixed(error, str(choice))
-        return KernelError(f"{choice}: kernel of '{choice.owner}' failed: {type(error).__name__}: {error}")
+        blame(error, str(choice), f"kernel of '{choice.owner}' failed")
 
     def _continue(self, observe: Observer | None, deadline: float | None) -> None:
         for choice in self.sketch.order:
@@ -303,12 +300,7 @@ class Plan:
         if not self.sketch.rest:
             return
         key = tuple(self.late[t].shape for t in self._dynamic)
-        plan = self._tails.get(key)
-        if plan is None:
-            plan = self._tails[key] = self._tail()
-            if len(self._tails) > TAILS:
-                self._tails.popitem(last=False)
-        self._tails.move_to_end(key)
+        plan = recent(self._tails, key, self._tail)
         for tensor, value in self.late.items():
             np.copyto(plan.arrays[tensor], value)
         self.late.clear()
@@ -317,20 +309,10 @@ class Plan:
 
     def _tail(self) -> Plan:
         """The plan of what follows, for the shapes just delivered."""
-        sketch = self.sketch
-        known = dict(sketch.specs)
-        for tensor, value in self.late.items():
-            known[tensor] = replace(known[tensor], shape=value.shape)
-        fed = list(self.late)
-        rest = Sketch(self.ctx, sketch.rest, known, fed=fed, given=list(self.arrays))
+        specs = self.sketch.specs
+        known = {**specs, **{t: replace(specs[t], shape=value.shape) for t, value in self.late.items()}}
+        rest = Sketch(self.ctx, self.sketch.rest, known, fed=list(self.late), given=self.arrays)
         return Plan(rest, self.arrays, self._fallbacks)
-
-    def last(self) -> Plan:
-        """The plan that ended the last run: this one, or the end of the chain that continued it."""
-        plan = self
-        while plan.next is not None:
-            plan = plan.next
-        return plan
 
     def chain(self) -> list[Plan]:
         """This plan and those that continued it in the last run."""

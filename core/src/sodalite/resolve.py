@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from .choice import Choice, Context, Decline, MissingNode, attempt, group_of, pinned, prefixed, spec_of, where
+from .choice import Choice, Context, Decline, MissingNode, attempt, blame, group_of, pinned, spec_of, where
 from .delegate import claimed, refuse_fallback
 from .dtypes import OBJECTS, memory_dtype
-from .errors import KernelError, PluginError, SodaliteError, printable
+from .errors import PluginError, printable
 from .graph import Array, Graph, Node, TensorSpec
 from .kernel import Buffers, Member, NodeSpec, Prepared, Reason, nbytes
 
@@ -189,34 +189,26 @@ def foldable(choice: Choice, shapes: Sequence[Any], specs: Mapping[int, TensorSp
     node, prepared = choice.nodes[0], choice.prepared
     if prepared.effects or prepared.writes or node.subgraphs or None in shapes or not shapes or not node.inputs:
         return False
-    inputs = [specs.get(i) or choice.spec.inputs[k] for k, i in enumerate(node.inputs) if i >= 0]
-    if any(t is None or t.data is None for t in inputs):
-        return False
-    if any(specs[i].dtype in OBJECTS for i in node.outputs):
+    known = [None if t is None else t.data for t, i in zip(choice.spec.inputs, node.inputs, strict=True) if i >= 0]
+    if any(data is None for data in known) or any(specs[i].dtype in OBJECTS for i in node.outputs):
         return False
     made = sum(nbytes(s, specs[i].dtype) for i, s in zip(node.outputs, shapes, strict=True))
-    read = sum(t.data.nbytes for t in inputs if t is not None and t.data is not None)
-    return made <= max(FOLDED_NBYTES, FOLDED_GROWTH * read)
+    return made <= max(FOLDED_NBYTES, FOLDED_GROWTH * sum(data.nbytes for data in known if data is not None))
 
 
 def fold(choice: Choice, shapes: Sequence[Any], specs: Mapping[int, TensorSpec]) -> dict[int, Array]:
     node = choice.nodes[0]
-    spec = choice.spec
     outputs = tuple(np.zeros(s, memory_dtype(specs[i].dtype)) for i, s in zip(node.outputs, shapes, strict=True))
 
     def emit(i: int, array: Array) -> None:
         np.copyto(outputs[i], array)
 
-    inputs = tuple(None if t is None else t.data for t in spec.inputs)
+    inputs = tuple(None if t is None else t.data for t in choice.spec.inputs)
     try:
         with np.errstate(all="ignore"):
             choice.prepared.bind(Buffers(inputs, outputs, np.empty(choice.prepared.scratch, np.uint8), emit))()
-    except SodaliteError as error:
-        raise prefixed(error, where(node)) from error.__cause__
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException as error:  # plugins may raise anything, SystemExit too
-        raise KernelError(f"{where(node)}: kernel of '{choice.owner}' failed: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        blame(error, where(node), f"kernel of '{choice.owner}' failed")
     return dict(enumerate(outputs))
 
 
@@ -235,44 +227,32 @@ def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) 
             if nodes is not None and offer.kernel.quality >= max(by_node[n.index].quality for n in nodes):
                 found.append((-int(offer.kernel.quality), -len(nodes), offer.plugin, root.index, offer, nodes))
     found.sort(key=lambda f: f[:4])
-    taken: set[int] = set()
-    at_root: dict[int, Choice] = {}
-    for _, _, _, root_index, offer, nodes in found:
+    taken: dict[int, Choice | None] = {}  # the root -> the group, other members -> None
+    for *_, offer, nodes in found:
         if any(n.index in taken for n in nodes):
             continue
+        root = by_node[nodes[-1].index]
         group = group_of(ctx, nodes, specs, f"{offer.plugin}:{offer.kernel.op}")
         declined: list[Decline] = []
-        prepared = attempt(ctx, offer, group, f"nodes {nodes[0].index}-{root_index} {offer.kernel.op}", declined)
-        root_choice = by_node[root_index]
-        if prepared is None:
-            root_choice.declined = (*root_choice.declined, *declined)
+        prepared = attempt(ctx, offer, group, f"nodes {nodes[0].index}-{root.index} {offer.kernel.op}", declined)
+        wanted = tuple(t.shape for t in group.outputs)
+        if prepared is not None and tuple(prepared.outputs) != wanted:
+            declined.append(Decline(offer.plugin, f"{offer.kernel.op} answered outputs {prepared.outputs}, its members {wanted}"))
+        if declined or prepared is None:
+            root.declined = (*root.declined, *declined)
             continue
-        if tuple(prepared.outputs) != tuple(t.shape for t in group.outputs):
-            no = Decline(offer.plugin, f"{offer.kernel.op} answered outputs {prepared.outputs}, its members {[t.shape for t in group.outputs]}")
-            root_choice.declined = (*root_choice.declined, no)
-            continue
-        taken.update(n.index for n in nodes)
-        at_root[root_index] = Choice(
-            tuple(nodes), "fused", offer.plugin, int(offer.kernel.quality), root_choice.declined, group, prepared,
-            tuple(t.index for t in group.inputs), tuple(t.index for t in group.outputs),
-        )  # fmt: skip
-    result = []
-    for choice in choices:
-        if choice.index in at_root and choice.kind != "delegate":
-            result.append(at_root[choice.index])
-        elif choice.kind == "delegate" or choice.index not in taken:
-            result.append(choice)
-    return result
+        taken.update((n.index, None) for n in nodes)
+        quality = int(offer.kernel.quality)
+        taken[root.index] = Choice.of(nodes, "fused", offer.plugin, quality, root.declined, group, prepared)
+    singles = [c if c.kind == "delegate" else taken.get(c.index, c) for c in choices]
+    return [c for c in singles if c is not None]
 
 
 def _may_fuse(ctx: Context, choice: Choice) -> bool:
-    if choice.kind != "kernel" or choice.prepared.effects or choice.prepared.writes or None in choice.prepared.outputs:
-        return False
-    node = choice.nodes[0]
-    pin = ctx.settings.pin
-    if node.index in pin or node.op in pin or node.subgraphs:
-        return False
-    return not any(i >= 0 and ctx.graph.tensors[i].variable for i in node.inputs)
+    node, prepared = choice.nodes[0], choice.prepared
+    stateful = prepared.effects or prepared.writes or any(i >= 0 and ctx.graph.tensors[i].variable for i in node.inputs)
+    free = pinned(ctx, node) is None and not node.subgraphs and None not in prepared.outputs
+    return choice.kind == "kernel" and free and not stateful
 
 
 def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Mapping[int, object]) -> list[Node] | None:
@@ -280,25 +260,16 @@ def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Mapping[
     bound: dict[str, Node] = {pattern[-1].label: root}
     for member in reversed(pattern):
         node = bound.get(member.label)
-        if node is None or node.op not in member.ops or node.index not in allowed:
-            return None
-        if len(node.inputs) < len(member.inputs):
+        if node is None or node.op not in member.ops or node.index not in allowed or len(node.inputs) < len(member.inputs):
             return None
         for place, label in enumerate(member.inputs):
             if label is None:
                 continue
-            tensor = node.inputs[place]
-            maker = graph.producer.get(tensor, -1)
-            if maker < 0 or bound.get(label, graph.nodes[maker]) is not graph.nodes[maker]:
+            maker = graph.producer.get(node.inputs[place])
+            if maker is None or bound.setdefault(label, graph.nodes[maker]).index != maker:
                 return None
-            bound[label] = graph.nodes[maker]
-    nodes = sorted(bound.values(), key=lambda n: n.index)
-    if len({n.index for n in nodes}) != len(pattern):
-        return None
-    results = set(graph.outputs)
-    for node in nodes:
-        for tensor in node.outputs if node is not root else ():
-            readers = graph.readers.get(tensor, ())
-            if tensor in results or len(readers) != 1 or graph.nodes[readers[0]] not in nodes:
-                return None
-    return nodes
+    covered = {n.index for n in bound.values()}
+    inner = [t for n in bound.values() if n is not root for t in n.outputs]
+    readers = [graph.readers.get(t, ()) for t in inner]
+    alone = all(len(r) == 1 and r[0] in covered for r in readers) and not set(inner).intersection(graph.outputs)
+    return [graph.nodes[i] for i in sorted(covered)] if alone and len(covered) == len(pattern) else None

@@ -16,14 +16,13 @@ from .dtypes import OBJECTS, memory_dtype
 from .errors import KernelError, NoValueError, ShapeError, printable
 from .graph import Array, Graph, Node, Shape
 from .kernel import Buffers, Step, nbytes
-from .plan import Observer, Plan, Sketch
+from .plan import Observer, Plan, Sketch, recent
 
 if TYPE_CHECKING:
     from .model import Model
     from .plugins import Registry
 
 MAX_RANK = 32  # what every numpy can hold
-PLANS = 8  # plans kept by input shapes, least recently used goes first
 
 
 class Runner:
@@ -102,21 +101,18 @@ class Runner:
     def allocate(self) -> None:
         """Resolve, lay out and bind for the current shapes; variables are cleared. Plans are kept by shape."""
         self.model.check_unchanged()
-        key = tuple(self.input_shape(i) for i in self.graph.inputs)
-        plan = self._plans.get(key)
-        if plan is None:
-            sketch = self._sketched()
-            for t in self._variable_specs:
-                self._variables.setdefault(t.index, np.empty(t.shape or (), memory_dtype(t.dtype)))
-            plan = self._plans[key] = Plan(sketch, self._variables, self._fallback)
-            for i in sketch.fed:
-                if plan.arrays[i].dtype != object:
-                    plan.arrays[i][...] = 0
-            if len(self._plans) > PLANS:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
-        self._plan = plan
+        self._plan = recent(self._plans, tuple(self.input_shape(i) for i in self.graph.inputs), self._made)
         self.reset_variables()
+
+    def _made(self) -> Plan:
+        sketch = self._sketched()
+        for t in self._variable_specs:
+            self._variables.setdefault(t.index, np.empty(t.shape or (), memory_dtype(t.dtype)))
+        plan = Plan(sketch, self._variables, self._fallback)
+        for i in sketch.fed:
+            if plan.arrays[i].dtype != object:
+                plan.arrays[i][...] = 0
+        return plan
 
     def _sketched(self) -> Sketch:
         if self._sketch is None:
