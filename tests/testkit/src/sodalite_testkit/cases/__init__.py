@@ -21,6 +21,7 @@ FAMILIES = (
     "reduce",
     "relu",
     "slicing",
+    "softmax",
 )  # fmt: skip  one a line, sorted: easier to merge
 
 
