@@ -60,62 +60,41 @@ def entry_points(
     """
     seen: set[str] = set()
     for folder in sys.path if path is None else path:
-        try:
-            names = os.listdir(folder or ".")
-        except (OSError, ValueError):
-            if os.path.isfile(folder):  # a zip; many installations name one that is not there
-                yield from _through_metadata(group, folder, seen)
-            continue
-        for name in sorted(names):
-            stem, dot, ending = name.rpartition(".")
-            if not dot or ending not in ("dist-info", "egg-info"):
-                continue
-            distribution, _, version = stem.partition("-")
+        for distribution, version, text in _texts(folder):
             key = distribution.lower().replace("-", "_").replace(".", "_")
             if key in seen:
                 continue
             seen.add(key)
+            current = ""
+            for raw in text.splitlines() if group in text else ():
+                line = raw.strip()
+                if line.startswith("["):
+                    current = line.strip("[] ")
+                elif current.startswith(group) and "=" in line and line[0] not in "#;":
+                    name, _, value = line.partition("=")
+                    yield current, name.strip(), value.partition("[")[0].strip(), distribution.replace("_", "-"), version
+
+
+def _texts(folder: str) -> Iterator[tuple[str, str, str]]:
+    """(distribution, version, its entry_points.txt) of what is installed in *folder*."""
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except (OSError, ValueError):
+        if os.path.isfile(folder):  # a zip; many installations name one that is not there
+            from importlib import metadata  # slow
+
+            for found in metadata.distributions(path=[folder]):
+                yield found.metadata["Name"] or "?", found.version, found.read_text("entry_points.txt") or ""
+        return
+    for name in names:
+        if name.endswith((".dist-info", ".egg-info")):
+            distribution, _, version = name.rpartition(".")[0].partition("-")
             try:
                 with open(os.path.join(folder, name, "entry_points.txt"), "rb", buffering=0) as file:
                     text = file.read().decode("utf-8", "replace")
             except OSError:
-                continue
-            if group in text:
-                for found in _parsed(text, group):
-                    yield *found, distribution.replace("_", "-"), version or _version(os.path.join(folder, name))
-
-
-def _parsed(text: str, group: str) -> Iterator[tuple[str, str, str]]:
-    current = ""
-    for raw in text.splitlines():
-        line = raw.strip()
-        if line.startswith("["):
-            current = line.strip("[] ")
-        elif current.startswith(group) and "=" in line and line[0] not in "#;":
-            name, _, value = line.partition("=")
-            yield current, name.strip(), value.partition("[")[0].strip()
-
-
-def _version(info: str) -> str:
-    try:
-        with open(os.path.join(info, "PKG-INFO"), encoding="utf-8") as file:
-            return next((line[9:].strip() for line in file if line.startswith("Version: ")), "?")
-    except (OSError, UnicodeDecodeError):
-        return "?"
-
-
-def _through_metadata(group: str, folder: str, seen: set[str]) -> Iterator[tuple[str, str, str, str, str]]:
-    from importlib import metadata  # noqa: PLC0415  slow; only for zips and odd finders
-
-    for distribution in metadata.distributions(path=[folder]):
-        name = distribution.metadata["Name"] or "?"
-        key = name.lower().replace("-", "_").replace(".", "_")
-        if key in seen:
-            continue
-        seen.add(key)
-        for point in distribution.entry_points:
-            if point.group.startswith(group):
-                yield point.group, point.name, point.value, name, distribution.version
+                text = ""
+            yield distribution, version or "?", text
 
 
 class Registry:
