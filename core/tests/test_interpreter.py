@@ -564,7 +564,7 @@ def test_a_file_changed_before_allocating(tmp_path):
     it = Interpreter(file, registry=Registry.of([Plugin()]))
     with file.open("ab") as out:
         out.write(b"more")
-    with pytest.raises(ModelError, match="the file was changed from"):
+    with pytest.raises(ModelError, match="the file was changed while it is open"):
         it.allocate_tensors()
 
 
