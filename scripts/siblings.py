@@ -45,7 +45,7 @@ class Trouble(Exception):  # noqa: N818  a message to a person
 
 @dataclass(frozen=True)
 class Package:
-    """One distribution of this checkout. key: the name of its folder."""
+    """One distribution of this checkout. key: the name of its folder; apart: why it is not installed with the others."""
 
     key: str
     name: str
@@ -56,6 +56,7 @@ class Package:
     build: tuple[str, ...]
     backend: str
     backend_path: tuple[str, ...]
+    apart: str = ""
 
 
 def canonical(name: str) -> str:
@@ -92,14 +93,15 @@ def packages(root: Path = ROOT) -> dict[str, Package]:
             build=tuple(system.get("requires", ("setuptools",))),
             backend=system.get("build-backend", "setuptools.build_meta"),
             backend_path=tuple(system.get("backend-path", ())),
+            apart=str(data.get("tool", {}).get("sodalite", {}).get("apart", "")),
         )
     return found
 
 
 def chosen(keys: Sequence[str], known: dict[str, Package]) -> list[Package]:
-    """The packages that *keys* name; "all" names every one."""
+    """The packages that *keys* name; "all" names every one that can stand beside the others."""
     if list(keys) == ["all"]:
-        return list(known.values())
+        return [package for package in known.values() if not package.apart]
     wrong = [key for key in keys if key not in known]
     if wrong or not keys:
         raise Trouble(

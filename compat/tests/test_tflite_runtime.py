@@ -1,0 +1,153 @@
+"""Code written for tflite_runtime runs unchanged."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sodalite
+import tflite_runtime
+import tflite_runtime.interpreter as tflite
+from PIL import Image
+from sodalite.build import Builder
+
+HERE = Path(__file__).parent
+COLOURS = ["red", "lime", "blue", "white", "black"]
+# The arguments of tflite_runtime 2.14's Interpreter, in order
+ARGUMENTS = [
+    "model_path",
+    "model_content",
+    "experimental_delegates",
+    "num_threads",
+    "experimental_op_resolver_type",
+    "experimental_preserve_all_tensors",
+    "experimental_disable_delegate_clustering",
+]
+
+
+def colours(dtype="float32"):
+    """A classifier of 8 x 8 images by their mean colour: one convolution over all of it."""
+    weights = (
+        np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.7, 0.7, 0.7], [-0.7, -0.7, -0.7]], np.float32) / 64
+    )
+    bias = np.array([0, 0, 0, 0, 0], np.float32)
+    kernel = np.ascontiguousarray(np.broadcast_to(weights[:, None, None, :], (5, 8, 8, 3)))
+    g = Builder()
+    if dtype == "uint8":
+        x = g.input("image", (1, 8, 8, 3), "uint8", scale=1 / 127.5, zero_point=128)
+        level = np.rint(kernel * 64 * 100 + 100).astype(np.uint8)
+        w = g.constant("w", level, "uint8", scale=1 / 6400, zero_point=100)
+        b = g.constant("b", np.zeros(5, np.int32), "int32", scale=1 / 6400 / 127.5, zero_point=0)
+        out = {"name": "scores", "shape": (1, 1, 1, 5), "dtype": "uint8", "scale": 1 / 60, "zero_point": 128}
+    else:
+        x = g.input("image", (1, 8, 8, 3), "float32")
+        w, b = g.constant("w", kernel), g.constant("b", bias)
+        out = {"name": "scores", "shape": (1, 1, 1, 5), "dtype": "float32"}
+    g.output(g.op("CONV_2D", [x, w, b], [out], padding="VALID", stride_w=1, stride_h=1))
+    return g.finish()
+
+
+@pytest.fixture
+def script(tmp_path):
+    """run(dtype, colour, *arguments) -> what the script prints."""
+    (tmp_path / "labels.txt").write_text("\n".join(COLOURS) + "\n", encoding="utf-8")
+
+    def run(dtype, colour, *arguments):
+        (tmp_path / "model.tflite").write_bytes(colours(dtype))
+        Image.new("RGB", (20, 16), colour).save(tmp_path / "image.png")
+        command = [
+            sys.executable,
+            HERE / "label_image.py",
+            "-m",
+            "model.tflite",
+            "-i",
+            "image.png",
+            "-l",
+            "labels.txt",
+        ]
+        done = subprocess.run(
+            [*map(str, command), *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_classifier_script(script, dtype, colour):
+    """The right label is first; scores and time are printed."""
+    lines = script(dtype, colour, "--num_threads", "2").splitlines()
+    assert lines[0].endswith(f": {colour}")
+    assert len(lines) == 6
+    assert lines[5].startswith("time: ")
+
+
+def test_a_script_that_asks_for_an_accelerator(script):
+    """A C delegate library is refused as a ValueError, so that the script's own fall-back takes over."""
+    lines = script("float32", "lime", "-e", "libedgetpu.so.1", "-o", "device: usb;x: 1").splitlines()
+    assert lines[0].startswith(
+        'no delegate: "libedgetpu.so.1" is a C delegate library, which Sodalite does not load'
+    )
+    assert lines[1].endswith(": lime")
+
+
+def test_the_names_are_sodalites():
+    """Not copies: errors and types are shared."""
+    for name in tflite.__all__:
+        assert getattr(tflite, name) is getattr(sodalite, name)
+    assert {"Interpreter", "Delegate", "load_delegate", "OpResolverType", "InterpreterWithCustomOps"} <= set(
+        tflite.__all__
+    )
+
+
+def test_the_arguments_are_those_of_the_original():
+    """Same names in the same places."""
+    assert list(inspect.signature(tflite.Interpreter).parameters)[: len(ARGUMENTS)] == ARGUMENTS
+    assert list(inspect.signature(tflite.load_delegate).parameters)[:2] == ["library", "options"]
+    assert [(t.name, t.value) for t in tflite.OpResolverType] == [
+        ("AUTO", 0),
+        ("BUILTIN", 1),
+        ("BUILTIN_REF", 2),
+        ("BUILTIN_WITHOUT_DEFAULT_DELEGATES", 3),
+    ]
+
+
+def test_the_version():
+    """The last release of the original."""
+    assert tflite_runtime.__version__ == "2.14.0"
+    assert tflite_runtime.__git_version__.startswith("v2.14")
+
+
+@pytest.mark.slow
+@pytest.mark.models
+@pytest.mark.filterwarnings("ignore")  # what librosa and its friends say on import is not ours
+def test_basic_pitch():
+    """A released package that imports tflite_runtime gives its recorded results: note and contour probabilities."""
+    pytest.importorskip(
+        "basic_pitch",
+        reason="basic-pitch is not installed: pip install --no-deps basic-pitch, and what it needs",
+    )
+    folder = os.environ.get("SODALITE_MODELS", "")
+    golden = Path(folder) / "goldens" / "savedmodel__basic_pitch_nmp.npz"
+    if not folder or not golden.is_file():
+        pytest.skip("SODALITE_MODELS names no folder of real models")
+    from basic_pitch.inference import Model
+
+    recorded = np.load(golden)
+    model = Model(Path(folder) / "basic_pitch" / "nmp.tflite")
+    assert model.model_type is Model.MODEL_TYPES.TFLITE
+    (name,) = (k for k in recorded.files if k.startswith("in:"))
+    result = model.predict(recorded[name])
+    assert result
