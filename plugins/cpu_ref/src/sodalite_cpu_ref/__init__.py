@@ -41,6 +41,8 @@ TABLE: tuple[tuple[str, int, str], ...] = (
     ("RELU_0_TO_1", 1, "activation:relu_0_to_1"),
     ("RELU_N1_TO_1", 1, "activation:relu_n1_to_1"),
     ("RESHAPE", 1, "movement:reshape"),
+    ("RESIZE_BILINEAR", 4, "resize:resize_bilinear"),
+    ("RESIZE_NEAREST_NEIGHBOR", 4, "resize:resize_nearest_neighbor"),
     ("SHAPE", 1, "making:shape"),
     ("SLICE", 8, "slicing:slice_"),
     ("SOFTMAX", 4, "softmax:softmax"),

@@ -20,6 +20,7 @@ FAMILIES = (
     "pool",
     "reduce",
     "relu",
+    "resize",
     "slicing",
     "softmax",
 )  # fmt: skip  one a line, sorted: easier to merge
