@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import inspect
 import io
 import os
 import re
@@ -35,8 +36,11 @@ def own_settings(monkeypatch, tmp_path):
 def sodalite():
     """Run the command in this process; the click Result."""
 
+    # click before 8.2 puts both streams into one unless it is told not to
+    apart = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+
     def run(*words, **how):
-        return CliRunner().invoke(cli, [str(word) for word in words], **how)
+        return CliRunner(**apart).invoke(cli, [str(word) for word in words], **how)
 
     return run
 

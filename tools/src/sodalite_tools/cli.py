@@ -100,7 +100,7 @@ def guarded(run: Any, debug: Debug) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
+        print("interrupted", file=sys.stderr, flush=True)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader is gone, and so must be what is still in the buffer.
@@ -122,7 +122,7 @@ def guarded(run: Any, debug: Debug) -> int:
 
 def say(text: str) -> None:
     """One message on standard error."""
-    print(f"sodalite: {one_screen(text)}", file=sys.stderr)
+    print(f"sodalite: {one_screen(text)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .cache import CHUNK, unwritable
 from .cache import sha256 as file_sha256
-from .errors import ToolError, printable
+from .errors import ToolError, os_message, printable
 from .pipconf import PipSettings
 
 if TYPE_CHECKING:
@@ -143,36 +143,49 @@ class _Got:
 
 
 def _attempt(link: Link, target: Path, session: Any, report: Report) -> _Got:
-    digest = hashlib.sha256()
+    if link.is_file:
+        with _opened(link.file_path) as source:
+            chunks = iter(lambda: source.read(CHUNK), b"")
+            return _Got(_save(chunks, target, 0, link.file_path.stat().st_size, report), resumed=False)
     start = target.stat().st_size if target.exists() else 0
     # Bytes as they lie there: a server that calls a .tar.gz "gzip-encoded" must not have it unpacked on the way.
-    headers = {"Accept-Encoding": "identity"}
-    if start and not link.is_file:
-        headers["Range"] = f"bytes={start}-"
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
     with session.get_stream(link.normalized, headers=headers) as response:
         if response.status_code == 416:  # an earlier try got all of it, or more than there is
             return _Got(file_sha256(target), resumed=True)
         if response.status_code >= 400:
             raise _Trouble(f"{link.filename}: HTTP {response.status_code} {response.reason_phrase}")
-        resumed = response.status_code == 206 and str(response.headers.get("Content-Range", "")).startswith(
-            f"bytes {start}-"
-        )
+        said = str(response.headers.get("Content-Range", ""))
+        resumed = response.status_code == 206 and said.startswith(f"bytes {start}-")
         length = response.headers.get("Content-Length", "")
-        done = start if resumed else 0
-        total = done + int(length) if length.isdigit() else None
-        if resumed:
-            with target.open("rb") as stream:
-                while chunk := stream.read(CHUNK):
-                    digest.update(chunk)
-        with contextlib.closing(_Sink(target, "ab" if resumed else "wb")) as sink:
-            for chunk in response.iter_raw():
-                done += len(chunk)
-                if done > LARGEST_ARCHIVE:
-                    raise _Trouble(f"more than {LARGEST_ARCHIVE:,} bytes")
+        first = start if resumed else 0
+        total = first + int(length) if length.isdigit() else None
+        return _Got(_save(response.iter_raw(), target, first, total, report), resumed=resumed)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _Trouble(os_message(error)) from error
+
+
+def _save(chunks: Iterator[bytes], target: Path, done: int, total: int | None, report: Report) -> str:
+    """Write *chunks* after the first *done* bytes that *target* has; the sha256 of all of it."""
+    digest = hashlib.sha256()
+    if done:
+        with target.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
                 digest.update(chunk)
-                sink.write(chunk)
-                report(done, total)
-    return _Got(digest.hexdigest(), resumed=resumed)
+    with contextlib.closing(_Sink(target, "ab" if done else "wb")) as sink:
+        for chunk in chunks:
+            done += len(chunk)
+            if done > LARGEST_ARCHIVE:
+                raise _Trouble(f"more than {LARGEST_ARCHIVE:,} bytes")
+            digest.update(chunk)
+            sink.write(chunk)
+            report(done, total)
+    return digest.hexdigest()
 
 
 class _Sink:

@@ -18,7 +18,7 @@ def progress() -> Iterator[Report]:
         def say(what: str, done: int, total: int | None) -> None:
             if what not in said:
                 said.add(what)
-                print(what, file=sys.stderr)
+                print(what, file=sys.stderr, flush=True)
 
         yield say
         return
