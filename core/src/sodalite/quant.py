@@ -57,8 +57,18 @@ def multiplier_and_shift(real: float) -> tuple[int, int]:
 
 def multipliers_and_shifts(reals: Any) -> tuple[Int32s, Int32s]:
     """multiplier_and_shift of every element of *reals* (n,): int32 (n,), int32 (n,)."""
-    pairs = [multiplier_and_shift(float(real)) for real in reals]
-    return np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32)
+    fraction, shift = np.frexp(np.asarray(reals, np.float64))
+    if not np.isfinite(fraction).all():
+        raise ValueError(f"a multiplier is finite, got {np.asarray(reals)[~np.isfinite(fraction)][0]}")
+    scaled = np.abs(fraction) * (1 << 31)
+    multiplier = np.floor(scaled)  # half away from zero, as above
+    multiplier += scaled - multiplier >= 0.5
+    full = multiplier == 1 << 31
+    multiplier[full] /= 2
+    shift = shift + full
+    lost = (multiplier == 0) | (shift < -31)
+    multiplier[lost] = shift[lost] = 0
+    return np.copysign(multiplier, fraction).astype(np.int32), shift.astype(np.int32)
 
 
 def saturating_rounding_doubling_high_mul(a: Ints, b: Ints) -> Int32s:
