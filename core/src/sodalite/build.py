@@ -329,7 +329,10 @@ def _int32(values: Iterable[int] | None) -> Array | None:
         return None
     items = list(values)
     try:
-        return np.array(items, np.int32)
+        array = np.array(items, np.int64)  # numpy before 1.25 wraps what int32 cannot hold
+        if np.any(array != array.astype(np.int32)):
+            raise OverflowError("out of range")
+        return array.astype(np.int32)
     except (OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{items} are not all 32-bit integers: {error}") from error
 
