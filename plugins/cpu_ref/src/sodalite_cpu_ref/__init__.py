@@ -54,6 +54,7 @@ TABLE: tuple[tuple[str, int, str], ...] = (
     ("SUM", 2, "reduce:sum_"),
     ("TANH", 3, "activation:tanh"),
     ("TRANSPOSE", 9, "movement:transpose"),
+    ("TRANSPOSE_CONV", 5, "transpose_conv:transpose_conv"),
     ("UNPACK", 6, "movement:unpack"),
 )
 

@@ -15,6 +15,7 @@ from sodalite.kernel import NodeSpec, Step
 from ._memory import Scratch
 from ._patches import Tile
 from ._products import Cuts, product
+from .nodes import quiet
 
 Weights = tuple[Array, Array]  # (o, k) and (o,)
 Finish = Callable[[Array], None]
@@ -63,7 +64,7 @@ class Engine:
                     product(patches, w, cut, sums, part)
                 done(bias)
 
-        return step
+        return quiet(step)
 
 
 def weights_once(node: NodeSpec, known: bool, make: Callable[[], Any], key: Any = None) -> Callable[[], Any]:

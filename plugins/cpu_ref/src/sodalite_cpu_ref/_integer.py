@@ -51,7 +51,8 @@ class Scheme(NamedTuple):
     """What a quantised node does with its sums.
 
     x_zero: level of the input that means 0; cut: of the sums; requant: of the result; weights: (filter, bias) ->
-    Weights; packed: bytes that these take; constant: whether they may be kept.
+    Weights; packed: bytes that these take; constant: whether they may be kept; w_zero, w_most: of the filter, and the
+    largest |w - w_zero|.
     """
 
     x_zero: int
@@ -60,6 +61,8 @@ class Scheme(NamedTuple):
     weights: Callable[[Array, Array | None], Weights]
     packed: int
     constant: bool
+    w_zero: int
+    w_most: int
 
 
 def scheme(
@@ -112,7 +115,7 @@ def scheme(
         return Weights(matrix, own)
 
     packed = channels * (k * cut.dtype.itemsize + 8) if known else 0
-    return Scheme(xq.zero_point, cut, requant, weights, packed, known)
+    return Scheme(xq.zero_point, cut, requant, weights, packed, known, w_zero, w_most)
 
 
 def _w_zero(x: TensorSpec, w: TensorSpec, channels: int, rules: Rules) -> int:

@@ -24,6 +24,7 @@ from ._integer import W_MOST, Rules, scheme
 from ._memory import Scratch
 from ._patches import Patches, Tile
 from ._products import Cuts, cuts
+from .nodes import quiet
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -207,7 +208,7 @@ def _hybrid(node: NodeSpec, layout: Layout, w: TensorSpec, bias: TensorSpec | No
                 quantised(flat, q, s)
             multiply()
 
-        return step
+        return quiet(step)
 
     packed = layout.o * layout.k * cut.dtype.itemsize if constant(w) else 0
     return Prepared((layout.out,), bind, scratch.nbytes, packed=packed)

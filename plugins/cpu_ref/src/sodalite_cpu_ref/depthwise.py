@@ -23,6 +23,7 @@ from ._hybrid import asymmetric
 from ._integer import Rules, scheme
 from ._memory import Part, Scratch, rows_per_tile
 from .conv import FLOAT32, Layout, check_bias, check_sizes, convolve, operands, windows
+from .nodes import quiet
 
 TILE_NBYTES = 256 << 10
 LONG = 512  # elements in a row of weights: several pixels' where there are few channels
@@ -208,7 +209,7 @@ def _bind(
                 np.add(acc, product, out=acc)
             done(bias)
 
-    return step
+    return quiet(step)
 
 
 def _float(node: NodeSpec, layout: Layout, w: TensorSpec) -> Prepared:
@@ -309,6 +310,6 @@ def _hybrid(node: NodeSpec, layout: Layout, w: TensorSpec) -> Prepared:
                 asymmetric(flat, q, s)
             multiply()
 
-        return step
+        return quiet(step)
 
     return Prepared((layout.out,), bind, scratch.nbytes, packed=_packed(taps) if known else 0)

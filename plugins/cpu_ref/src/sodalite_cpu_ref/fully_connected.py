@@ -24,6 +24,7 @@ from ._memory import Scratch
 from ._patches import Patches
 from ._products import cuts
 from .conv import Layout, check_bias, dense_float, dense_integer, operands
+from .nodes import quiet
 
 W_TYPES = {
     "int8": ("int8", "int4", "int2"),
@@ -126,7 +127,7 @@ def _hybrid(node: NodeSpec, layout: Layout, w: TensorSpec) -> Prepared:
                 quantised(flat, q, s)
             multiply()
 
-        return step
+        return quiet(step)
 
     packed = o * k * cut.dtype.itemsize if known else 0
     return Prepared((layout.out,), bind, scratch.nbytes, packed=packed)

@@ -21,6 +21,7 @@ from ._checks import option, per_tensor, shape_of, tensor, types
 from ._finish import clamp, float_range
 from ._memory import Scratch, rows_per_tile
 from .conv import check_sizes
+from .nodes import quiet
 
 TILE_NBYTES = 256 << 10
 INTEGERS = ("int8", "uint8", "int16")
@@ -106,7 +107,7 @@ def _pool(node: NodeSpec, kind: str, allowed: tuple[str, ...]) -> Prepared:
                     ufunc(to, column, out=to)
                 last()
 
-        return step
+        return quiet(step)
 
     return Prepared(((n, wy.out, wx.out, c),), bind, scratch.nbytes)
 

@@ -23,6 +23,7 @@ FAMILIES = (
     "resize",
     "slicing",
     "softmax",
+    "transpose_conv",
 )  # fmt: skip  one a line, sorted: easier to merge
 
 
