@@ -107,13 +107,12 @@ def test_numpy_types():
 
 
 def test_sparsity():
-    """The levels by number: 0 dense, 1 compressed."""
+    """The levels by number: 0 dense, 1 compressed; blocks where there are any."""
     sparsity = Sparsity((0, 1), (), (("dense", 2), ("csr", np.array([0, 1, 2]), np.array([0, 3]))))
     _same(
         _details(sparsity=sparsity)["sparsity_parameters"],
         {
             "traversal_order": np.array([0, 1], np.int32),
-            "block_map": np.array([], np.int32),
             "dim_metadata": [
                 {"format": 0, "dense_size": 2},
                 {
@@ -124,6 +123,11 @@ def test_sparsity():
             ],
         },
     )
+
+
+def test_blocks_of_a_sparse_tensor():
+    sparsity = Sparsity((0, 1, 2), (1,), (("dense", 2),))
+    _same(_details(sparsity=sparsity)["sparsity_parameters"]["block_map"], np.array([1], np.int32))
 
 
 def test_operators():

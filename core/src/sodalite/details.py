@@ -59,9 +59,10 @@ def _sparsity(sparsity: Sparsity) -> dict[str, Any]:
         else:
             segments, indices = (np.array(a, np.int32) for a in rest)
             dims.append({"format": 1, "array_segments": segments, "array_indices": indices})
+    blocks = {"block_map": np.array(sparsity.block_map, np.int32)} if sparsity.block_map else {}
     return {
         "traversal_order": np.array(sparsity.traversal_order, np.int32),
-        "block_map": np.array(sparsity.block_map, np.int32),
+        **blocks,
         "dim_metadata": dims,
     }
 

@@ -31,7 +31,7 @@ class UnsupportedOpError(SodaliteError, ValueError, RuntimeError):
     """No installed plugin runs one or more operators of the model."""
 
 
-class ShapeError(SodaliteError, ValueError):
+class ShapeError(SodaliteError, ValueError, RuntimeError):
     """Shapes or dtypes do not fit each other, or the tensor they were given to."""
 
 

@@ -357,7 +357,7 @@ class Interpreter:
     def _get_full_signature_list(self) -> dict[str, dict[str, dict[str, int]]]:
         return {
             s.key: {"inputs": dict(sorted(s.inputs.items())), "outputs": dict(sorted(s.outputs.items()))}
-            for s in sorted(self._model.signatures, key=lambda s: s.key)
+            for s in self._model.signatures
         }
 
     def _native_handle(self) -> NoReturn:
