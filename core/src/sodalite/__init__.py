@@ -31,7 +31,7 @@ _WHERE = {
     "signature": "SignatureRunner",
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names.split()}
-__all__ = [*sorted(_MODULES), "build"]  # noqa: PLE0604  names made above
+__all__ = [*sorted(_MODULES)]  # noqa: PLE0604  names made above
 
 if TYPE_CHECKING:
     from . import build as build

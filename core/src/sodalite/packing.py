@@ -13,15 +13,6 @@ import numpy as np
 from .graph import Array
 
 
-def pack(values: Array, bits: int) -> Array:
-    """One element a byte -> 8 / bits elements a byte; values: int8 or uint8, any shape; uint8 (n,) comes back."""
-    per = 8 // bits
-    flat = values.reshape(-1).view(np.uint8) & (1 << bits) - 1
-    rows = np.concatenate([flat, np.zeros(-flat.size % per, np.uint8)]).reshape(-1, per)
-    packed: Array = np.bitwise_or.reduce(rows << (np.arange(per, dtype=np.uint8) * np.uint8(bits)), axis=1)
-    return packed.astype(np.uint8)
-
-
 def unpack(packed: Array, bits: int, count: int, memory: np.dtype[Any]) -> Array:
     """The first *count* elements of *packed*, uint8 (n,), one a byte: signed for int8, unsigned for uint8."""
     per = 8 // bits
@@ -30,16 +21,6 @@ def unpack(packed: Array, bits: int, count: int, memory: np.dtype[Any]) -> Array
         np.left_shift(packed, 8 - bits * (place + 1), out=rows[:, place].view(np.uint8))
     rows >>= 8 - bits
     return rows.reshape(-1)[:count]
-
-
-def pack_strings(values: Array) -> Array:
-    """An object array of ``bytes`` -> the string table, uint8 (n,)."""
-    texts = values.reshape(-1).tolist()
-    start = 4 * (len(texts) + 2)
-    head = np.empty(len(texts) + 2, "<i4")
-    head[0], head[1] = len(texts), start
-    head[2:] = start + np.cumsum([len(text) for text in texts], dtype=np.int64)
-    return np.frombuffer(head.tobytes() + b"".join(texts), np.uint8)
 
 
 def unpack_strings(table: Array) -> Array:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sodalite_build
 import sodalite_schema as schema
 from sodalite.build import Builder, Tensor
 from sodalite.errors import ModelError
-from sodalite.packing import pack, pack_strings, unpack, unpack_strings
+from sodalite.packing import unpack, unpack_strings
+from sodalite_build.packing import pack, pack_strings
 
 
 def _read(builder: Builder) -> Any:
@@ -260,3 +264,29 @@ def test_handles_are_indices() -> None:
     assert isinstance(x, Tensor)
     assert [10, 20][x] == 10
     assert int(x) == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sodalite.build",
+        "from sodalite import build",
+        "import sodalite; sodalite.build",
+        "import sodalite_schema; sodalite_schema.write(sodalite_schema.Table('Model'))",
+    ],
+)
+def test_what_is_missing_without_this_package(code: str) -> None:
+    """Where programs look for it, they are told what to install."""
+    hide = "import sys; sys.modules['sodalite_build'] = None; "
+    done = subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert done.stderr.splitlines()[-1].startswith("ImportError: ")
+    assert "pip install sodalite-build" in done.stderr
+
+
+def test_it_is_found_where_programs_look_for_it() -> None:
+    """`sodalite.build` and `sodalite_schema.write` are what this package holds."""
+    from sodalite import build
+
+    assert build.Builder is sodalite_build.Builder
+    assert schema.write(schema.Table("Model", version=3)) == sodalite_build.write(schema.Table("Model", version=3))

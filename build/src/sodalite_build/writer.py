@@ -13,11 +13,10 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from ._types import SCALAR, SCALARS, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
-from .errors import Fault
-from .reader import IDENTIFIER
-from .table import Table, as_array
+from sodalite_schema._types import SCALAR, SCALARS, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
+from sodalite_schema.errors import Fault
+from sodalite_schema.reader import IDENTIFIER
+from sodalite_schema.table import Table, as_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
