@@ -147,7 +147,7 @@ class Sketch:
 
     def recycled(self, tensor: int) -> bool:
         """Whether the memory of *tensor* is used again after its last reader."""
-        if tensor not in self.home:
+        if tensor not in self.home or tensor in self.kept:
             return False
         if any(source == tensor for source in self.aliases.values()):
             return True
