@@ -9,12 +9,14 @@ A table stands between `<!-- table: NAME -->` and `<!-- end table -->`. Sodalite
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from siblings import ROOT, Trouble, build, packages
 from sizes import sizes
@@ -72,6 +74,36 @@ def packages_table() -> str:
     return rows(("package", "what it is", "wheel, kB", "unpacked, kB"), lines)
 
 
+def commands_table() -> str:
+    """The commands of sodalite-tools with their arguments and options, from what click knows of them."""
+    import click
+    from sodalite_tools.entries import COMMANDS, OURS, entries
+
+    said = []
+    for entry in entries(COMMANDS):
+        if entry.distribution != OURS:
+            continue
+        command = entry.load()
+        arguments = [f"[{p.name.upper()}]" if not p.required else p.name.upper() for p in command.params if isinstance(p, click.Argument)]
+        said.append(f"### sodalite {' '.join([entry.name, *arguments])}\n\n{inspect.cleandoc(command.help or '')}\n")
+        lines = [(f"`{option_words(p)}`", option_help(p)) for p in command.params if isinstance(p, click.Option) and "--debug" not in p.opts]
+        said.append(rows(("option", "meaning"), lines))
+    return "\n".join(said)
+
+
+def option_words(option: Any) -> str:
+    """--name VALUE, as it is typed."""
+    value = "" if option.is_flag else f" {option.metavar or option.type.name.upper().replace(' RANGE', '')}"
+    return "/".join(option.opts) + value
+
+
+def option_help(option: Any) -> str:
+    notes = ["may be repeated"] if option.multiple else []
+    if option.show_default:  # click 8.1 has False where later ones have None
+        notes.append(f"by default {option.default}")
+    return " ".join([option.help, *(f"({note})" for note in notes)])
+
+
 def coverage_table(records: Iterable[Path]) -> str:
     """Operators and types of which some case ran and agreed, and none failed, in the records of conformance tests."""
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -93,6 +125,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": errors_table,
     "warnings": warnings_table,
     "packages": packages_table,
+    "commands": commands_table,
 }
 
 

@@ -1,5 +1,7 @@
 """``python -m sodalite_tools`` is the ``sodalite`` command."""
 
+import sys
+
 from .main import main
 
-main()
+sys.exit(main())

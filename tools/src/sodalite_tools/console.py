@@ -66,4 +66,4 @@ def size(nbytes: int) -> str:
 
 
 def milliseconds(nanoseconds: float) -> str:
-    return f"{nanoseconds / 1e6:,.3f} ms" if nanoseconds < 1e7 else f"{nanoseconds / 1e6:,.1f} ms"
+    return f"{nanoseconds / 1e6:,.3f} ms"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 
-def main() -> NoReturn:
-    """Run the command line of this process and exit; 130 after Ctrl-C."""
+def main() -> int:
+    """Run the command line of this process; its exit code, 130 after Ctrl-C."""
     try:
         from .cli import cli  # noqa: PLC0415  so that Ctrl-C while importing is quiet as well
 
         cli.main()
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -63,6 +63,9 @@ def run(
         seed=seed,
     )
     place = located(model, "model")
+    if image is not None:
+        import PIL.ImageOps  # noqa: F401, PLC0415  importing is not preprocessing
+
     stages = Stages()
     loaded, interpreter = opened(place, asked, stages)
     with interpreter:
