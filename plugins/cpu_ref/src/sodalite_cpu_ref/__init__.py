@@ -12,6 +12,7 @@ from sodalite.kernel import KernelSet, Quality
 TABLE: tuple[tuple[str, int, str], ...] = (
     ("ADD", 6, "arithmetic:add"),
     ("AVERAGE_POOL_2D", 3, "pool:average_pool_2d"),
+    ("BATCH_MATMUL", 4, "batch_matmul:batch_matmul"),
     ("CONCATENATION", 7, "movement:concatenation"),
     ("CONV_2D", 8, "conv:conv_2d"),
     ("DEPTHWISE_CONV_2D", 7, "depthwise:depthwise_conv_2d"),
@@ -19,7 +20,9 @@ TABLE: tuple[tuple[str, int, str], ...] = (
     ("EXPAND_DIMS", 1, "movement:expand_dims"),
     ("FULLY_CONNECTED", 14, "fully_connected:fully_connected"),
     ("HARD_SWISH", 1, "activation:hard_swish"),
+    ("L2_NORMALIZATION", 2, "normalization:l2_normalization"),
     ("L2_POOL_2D", 1, "pool:l2_pool_2d"),
+    ("LOCAL_RESPONSE_NORMALIZATION", 1, "normalization:local_response_normalization"),
     ("LOGISTIC", 3, "activation:logistic"),
     ("LOG_SOFTMAX", 2, "softmax:log_softmax"),
     ("MAX_POOL_2D", 3, "pool:max_pool_2d"),

@@ -139,3 +139,24 @@ def log(x: Any, integer_bits: int, output_bits: int) -> Raw:
     below = high_mul(p, 1057819769 + q + high_mul(127690142, square)) + high_mul(638450708, q)
     fraction = high_mul(rounding_shift(above, bits), one_over_one_plus(below))
     return saturating_shift(high_mul(whole, 1488522236) + fraction, 1)
+
+
+def inverse_sqrt(x: Any) -> tuple[Raw, Raw]:
+    """1 / sqrt(x) for integers x > 0 (0 counts as 1), as (multiplier, shift <= 0): GetInvSqrtQuantizedMultiplierExp."""
+    x = np.asarray(x, np.int64)
+    value = np.maximum(x, 2)
+    # down by fours until below 2**29, then up by fours to 2**27 or more
+    down = np.maximum((4 - leading_zeros(value)) // 2, 0)
+    value >>= 2 * down
+    up = (leading_zeros(value) - 1) // 2 - 1
+    shift = 11 + down - up
+    value <<= 2 * up
+    halved = rounding_shift(value >> 1, 1)
+    y = np.full(x.shape, 1 << 28, np.int64)
+    for _ in range(5):  # Newton and Raphson, Q3
+        cube = saturating_shift(high_mul(high_mul(y, y), y), 6)
+        y = saturating_shift(high_mul((1 << 28) + (1 << 27), y) - high_mul(halved, cube), 3)
+    y = high_mul(y, 1518500250)
+    y <<= np.maximum(-shift, 0)
+    small = x <= 1
+    return np.where(small, (1 << 31) - 1, y), np.where(small, 0, -np.maximum(shift, 0))

@@ -14,36 +14,33 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sodalite.errors import ShapeError
-from sodalite.graph import Array, Shape, TensorSpec
+from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
 from sodalite.quant import INT32_MIN, RANGES, multiplier_and_shift, rescale, round_half_away
 
 from . import _fixed
-from .nodes import Arrays, alike, fixed, inputs, only, output, quant_of, shape_of
+from ._rows import Rows, by_rows, row_shape
+from .nodes import alike, inputs, only, output, quant_of
 from .tables import interpolated
 
-CHUNK = 32768
 SCALED, SUMMED = 5, 12  # integer bits of scaled differences, and of sums of exponentials
-
-Rows = Callable[[Array, Array], None]
 
 
 def softmax(node: NodeSpec) -> Prepared:
     """Prepare SOFTMAX; see the module."""
     (x,), out = inputs(node, 1), output(node)
-    shape = _shape(x)
+    shape = row_shape(x)
     beta = np.float32(node.options["beta"])
     if x.dtype in ("float32", "float16"):
         alike(x, out)
         half = x.dtype == "float16"
-        return _by_rows(node, shape, lambda a, b: (_half if half else _floats)(a, b, beta))
+        return by_rows(node, shape, lambda a, b: (_half if half else _floats)(a, b, beta))
     only(("float32", "float16", "int8", "uint8", "int16"), x)
     only((x.dtype, "int16"), out)
     if out.dtype == "int16" or x.dtype == "int8":
         _fixed_output(out, *((1 / 32768, 0) if out.dtype == "int16" else (1 / 256, -128)), 0.001)
     if x.dtype == "int16":
-        return _by_rows(node, shape, _int16(x, beta))
+        return by_rows(node, shape, _int16(x, beta))
     levels = _Levels(x, float(beta))
     low, high = RANGES[out.dtype]
     width = 16 if out.dtype == "int16" else 8
@@ -59,17 +56,17 @@ def softmax(node: NodeSpec) -> Prepared:
             casting="unsafe",
         )
 
-    return _by_rows(node, shape, rows)
+    return by_rows(node, shape, rows)
 
 
 def log_softmax(node: NodeSpec) -> Prepared:
     """Prepare LOG_SOFTMAX; see the module."""
     (x,), out = inputs(node, 1), output(node)
-    shape = _shape(x)
+    shape = row_shape(x)
     only(("float32", "int8", "uint8"), x)
     alike(x, out)
     if x.dtype == "float32":
-        return _by_rows(node, shape, _log_floats)
+        return by_rows(node, shape, _log_floats)
     low, high = RANGES[out.dtype]
     _fixed_output(out, 16 / 256, high, 0)
     levels = _Levels(x, 1.0)
@@ -84,14 +81,7 @@ def log_softmax(node: NodeSpec) -> Prepared:
         result = np.where(-apart > lowest[:, None], np.clip(result, low, high), low)
         np.copyto(b, result, casting="unsafe")
 
-    return _by_rows(node, shape, rows)
-
-
-def _shape(x: TensorSpec) -> Shape:
-    shape = shape_of(x)
-    if not shape:
-        raise ShapeError("input is a scalar, wanted at least one dimension")
-    return shape
+    return by_rows(node, shape, rows)
 
 
 def _fixed_output(out: TensorSpec, scale: float, zero_point: int, tolerance: float) -> None:
@@ -102,21 +92,6 @@ def _fixed_output(out: TensorSpec, scale: float, zero_point: int, tolerance: flo
             f"output has scale {quant.scale:g}, zero point {quant.zero_point}; only {scale:g}, {zero_point}",
             code=Reason.QUANT,
         )
-
-
-def _by_rows(node: NodeSpec, shape: Shape, rows: Rows) -> Prepared:
-    """``rows(x, out)`` on a few rows of the last dimension at a time."""
-    depth = shape[-1]
-
-    def work(ins: Arrays, outs: Arrays) -> None:
-        if not outs[0].size:
-            return
-        x, out = ins[0].reshape(-1, depth), outs[0].reshape(-1, depth)
-        step = max(CHUNK // depth, 1)
-        for start in range(0, len(x), step):
-            rows(x[start : start + step], out[start : start + step])
-
-    return fixed(node, shape, work)
 
 
 def _exponentials(x: Array, out: Array, beta: np.float32) -> None:

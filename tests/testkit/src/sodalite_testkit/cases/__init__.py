@@ -11,11 +11,13 @@ from ..case import Case
 FAMILIES = (
     "activation",
     "arithmetic",
+    "batch_matmul",
     "conv",
     "conversion",
     "fully_connected",
     "making",
     "movement",
+    "normalization",
     "padding",
     "pool",
     "reduce",
