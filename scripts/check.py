@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pythons
+import tables
 from runner import make_runner
 from siblings import ROOT, Trouble, packages, read_json
 
@@ -120,6 +121,14 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def coverage(records: Sequence[Path]) -> str:
+    """What to do if docs/coverage.md does not say what conformance tests recorded; "" if it does."""
+    page = ROOT / "docs" / "coverage.md"
+    if not tables.update(page, {"coverage": lambda: tables.coverage_table(records)}, write=False):
+        return ""
+    return f"{page.relative_to(ROOT)} is not what ran: python scripts/tables.py --write --record .tox/reports/*.jsonl"
+
+
 def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     cut = arguments.index("--") if "--" in arguments else len(arguments)
@@ -175,6 +184,7 @@ def main(arguments: Sequence[str]) -> int:
     reasons = sum((o.reasons for o in outcomes), Counter())
     for reason, count in reasons.most_common():
         print(f"skipped {count:4}: {reason}")
+    covered = coverage(sorted(reports.glob("*.jsonl"))) if "cpu_ref" in names and not rest else ""
     ran = {o.python for o in outcomes}
     expected = {str(p) for p in (work.whole, *work.units)} | ({str(work.oldest)} if work.oldest else set())
     missing = sorted(expected - ran) if "--only" not in options else []
@@ -186,11 +196,13 @@ def main(arguments: Sequence[str]) -> int:
         print(
             f"FAILED: {', '.join(f'{o.name} {o.wrong}' for o in wrong)}; see above, or: .tox/runner/bin/tox -e {wrong[0].name}"
         )
+    if covered:
+        print(f"FAILED: {covered}")
     passed, failed, skipped = (
         sum(getattr(o, kind) for o in outcomes) for kind in ("passed", "failed", "skipped")
     )
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if done.returncode or wrong or missing or not passed else 0
+    return 1 if done.returncode or wrong or missing or covered or not passed else 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Write the generated tables of the documentation, or check that they are what the code says.
 
-    python scripts/tables.py                    # check: print what is out of date, exit code 1
-    python scripts/tables.py --write            # bring them up to date
-    python scripts/tables.py --record FILE ...  # also the coverage table, from what conformance tests wrote there
+    python scripts/tables.py [NAME ...]                # check: print what is out of date, exit code 1
+    python scripts/tables.py --write [NAME ...]        # bring them up to date
+    python scripts/tables.py [--write] --record FILE ...  # the coverage table, from what conformance tests wrote
 
-A table stands between `<!-- table: NAME -->` and `<!-- end table -->`. Sodalite and its schema must be installed.
+A table stands between `<!-- table: NAME -->` and `<!-- end table -->`. `errors` and `warnings` need Sodalite installed.
 """
 
 from __future__ import annotations
@@ -170,16 +170,17 @@ def update(page: Path, tables: Mapping[str, Callable[[], str]], *, write: bool) 
 
 def main(arguments: Sequence[str]) -> int:
     write = "--write" in arguments
-    tables = dict(TABLES)
-    if "--record" in arguments:
-        records = [Path(name) for name in arguments[arguments.index("--record") + 1 :]]
+    words = [word for word in arguments if word != "--write"]
+    if words[:1] == ["--record"]:
+        records = [Path(name) for name in words[1:]]
         tables = {"coverage": lambda: coverage_table(records)}
+    else:
+        tables = {name: make for name, make in TABLES.items() if not words or name in words}
     stale = [(page, name) for page in pages() for name in update(page, tables, write=write)]
     for page, name in stale:
         print(f"{page.relative_to(ROOT)}: table {name} {'written' if write else 'is out of date'}")
     if stale and not write:
-        record = "--record .tox/reports/*.jsonl" if "coverage" in tables else ""
-        print(f"bring them up to date with: python scripts/tables.py --write {record}".rstrip())
+        print(f"bring it up to date with: {' '.join(['python scripts/tables.py --write', *words])}")
     return 1 if stale and not write else 0
 
 
