@@ -44,7 +44,7 @@ def exceptions() -> list[type[BaseException]]:
 
 
 def first_line(text: str | None) -> str:
-    return " ".join((text or "").strip().split("\n\n")[0].split())
+    return " ".join((text or "").strip().split("\n\n")[0].split()).replace("``", "`").replace("|", "\\|")
 
 
 def errors_table() -> str:
@@ -60,6 +60,26 @@ def errors_table() -> str:
 def warnings_table() -> str:
     lines = [(f"`{w.__name__}`", first_line(w.__doc__)) for w in exceptions() if issubclass(w, Warning)]
     return rows(("class", "meaning"), lines)
+
+
+def api_table() -> str:
+    """The public names of sodalite, but for the errors, which have a page of their own."""
+    import sodalite
+
+    said = {name: getattr(sodalite, name) for name in sodalite.__all__}
+    kept = {n: v for n, v in said.items() if not (isinstance(v, type) and issubclass(v, (Exception, Warning)))}
+    return rows(("name", "what it is"), ((f"`{name}`", first_line(value.__doc__)) for name, value in kept.items()))
+
+
+def interpreter_table() -> str:
+    import sodalite
+
+    methods = [
+        (f"`{name}{'' if isinstance(value, property) else '()'}`", first_line(value.__doc__))
+        for name, value in vars(sodalite.Interpreter).items()
+        if not name.startswith("_") and value.__doc__
+    ]
+    return rows(("method", "what it does"), methods)
 
 
 def packages_table() -> str:
@@ -124,6 +144,8 @@ def coverage_table(records: Iterable[Path]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "errors": errors_table,
     "warnings": warnings_table,
+    "api": api_table,
+    "interpreter": interpreter_table,
     "packages": packages_table,
     "commands": commands_table,
 }
