@@ -310,14 +310,15 @@ ENTRY = ZooEntry(package="m", version="1", archive="m-1-py3-none-any.whl", file=
 def test_the_list_names_the_four_and_asks_nobody(sodalite, index):
     result = sodalite("get", "--list")
     assert result.exit_code == 0
+    lines = result.stdout.splitlines()
     for name, licence in {
         "cat": "CC0",
         "efficientnet-lite0": "MIT",
         "smart-reply": "Apache-2.0",
         "visual-wake-words": "Zlib",
     }.items():
-        (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
-        assert licence in line
+        (place,) = [i for i, line in enumerate(lines) if line.startswith(f"{name} ")]
+        assert lines[place + 1].strip().startswith(f"{licence}, from ")
     assert index.asked == []
 
 

@@ -184,7 +184,7 @@ def test_random_values_only_when_asked(sodalite, toy, adder, told):
     first = sodalite("run", adder, "--random")
     assert first.exit_code == 0, first.stderr
     assert "random values for x, y (seed 0)" in first.stdout
-    same, other = sodalite("run", adder, "--random", 0), sodalite("run", adder, "--random", 7)
+    same, other = sodalite("run", "--random", adder), sodalite("run", adder, "--random", "--seed", 7)
     assert rows(first.stdout)["z"] == rows(same.stdout)["z"] != rows(other.stdout)["z"]
 
 
@@ -254,6 +254,17 @@ def test_a_bad_model_is_told_on_one_screen(sodalite, toy, tmp_path, told, case, 
     path, words = models[case]
     more = ["--random"] if command == "run" else []
     told(sodalite(*command.split(), path, *more), *words, path.name if case not in ("unknown", "declined") else "node 0")
+
+
+def test_a_model_larger_than_memory(sodalite, toy, tmp_path, told):
+    b = build.Builder()
+    huge = (1 << 22, 1 << 22)
+    x = b.input("x", huge, "float32")
+    b.output(b.op("NEG", [x], [("y", huge, "float32")]))
+    path = tmp_path / "huge.tflite"
+    path.write_bytes(b.finish())
+    for command in ("run --random", "bench"):
+        told(sodalite(*command.split(), path), "memory")
 
 
 def test_in_a_process_of_its_own(sodalite_process, toy, tmp_path, told):

@@ -35,15 +35,16 @@ class Located:
 def located(given: str, what: str) -> Located:
     """*given* as a path if there is one, else as a name of the zoo, which is fetched.
 
-    what: "model" or "image". Where it is neither, a model is left to be refused when it is opened; ToolError if it
-    looks like a name.
+    what: "model" or "image". ToolError if it is neither and does not look like a path.
     """
-    if os.path.lexists(given) or os.sep in given or (os.altsep and os.altsep in given) or "." in given:
+    if os.path.lexists(given):
         return Located(Path(given))
     from .zoo import names  # noqa: PLC0415
 
     known = names()
     if given.rpartition("/")[2] not in known:
+        if {os.sep, os.altsep, "."} & set(given):  # a path, for whoever opens it to refuse
+            return Located(Path(given))
         raise ToolError(
             f"{what} {printable(given)!r}: no such file, and no such name in the zoo: {close_to(given, known)}\n"
             f"give a path, or a name that `sodalite get --list` shows"

@@ -100,7 +100,7 @@ def _fill(name: str, entry: ZooEntry, home: Path, report: Report) -> None:
         entry,
         partial,
         pip_settings(),
-        lambda done, total: report(f"fetching {entry.archive}", done, total),
+        lambda done, total: report(f"fetching {name}", done, total),
         os.environ,
     )
     # extract() tells the name of the archive in its messages.

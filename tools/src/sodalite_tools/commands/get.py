@@ -8,7 +8,7 @@ import click
 
 from ..console import err, out, table
 from ..entries import ZOO, entries
-from ..errors import ToolError
+from ..errors import ToolError, printable
 from ..zoo import load, names
 
 
@@ -43,13 +43,13 @@ def get(name: str | None, listing: bool, output: Path | None, force: bool) -> No
 def _list() -> None:
     from ..shelf import is_here  # noqa: PLC0415
 
-    rows = table("name", "from", "licence", "here", "what it is")
+    rows = table("name", "what it is")
     for found in entries(ZOO):
         try:
             entry = load(found)
         except ToolError as error:
             err().print(f"warning: {error}")
             continue
-        here = "yes" if is_here(found.name, entry) else "no"
-        rows.add_row(found.name, f"{entry.package} {entry.version}", entry.licence, here, entry.note)
+        here = "; fetched" if is_here(found.name, entry) else ""
+        rows.add_row(printable(found.name), f"{printable(entry.note)}\n{entry.licence}, from {entry.package} {entry.version}{here}")
     out().print(rows)

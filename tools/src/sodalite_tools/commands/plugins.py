@@ -30,22 +30,21 @@ def plugins(as_json: bool) -> None:
     if not rows:
         screen.print("no plugin is installed, so no model can run\npip install sodalite-cpu-ref brings the reference kernels")
         return
-    made = table(
-        "plugin", "distribution", "version", "operators", "fused", "delegates", "entry point", "state",
-        right=("operators", "fused"),
-    )  # fmt: skip
+    fused, delegates = (any(row[what] for row in rows) for what in ("fused", "delegates"))
+    columns = ["plugin", "distribution", "operators", *["fused"] * fused, *["delegates"] * delegates, "entry point", "state"]
+    made = table(*columns, right=("operators", "fused"))
     for row in rows:
         ready = row["state"] == "ready"
-        made.add_row(
-            printable(row["name"]),
-            printable(row["distribution"]),
-            printable(row["version"]),
-            str(row["operators"]) if ready else "",
-            str(row["fused"]) if ready and row["fused"] else "",
-            "yes" if row["delegates"] else "",
-            printable(row["entry_point"]),
-            row["state"] if ready else f"{row['state']}: {printable(row['why'])}",
-        )
+        cells = {
+            "plugin": row["name"],
+            "distribution": f"{row['distribution']} {row['version']}",
+            "operators": row["operators"] if ready else "",
+            "fused": row["fused"] or "",
+            "delegates": "yes" if row["delegates"] else "",
+            "entry point": row["entry_point"],
+            "state": "ready" if ready else f"{row['state']}: {row['why']}",
+        }
+        made.add_row(*(printable(cells[column]) for column in columns))
     screen.print(made)
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels to print.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An array for an input, by name or place.")
 @click.option("--text", help="Text, for the input that takes some.")
-@click.option("--random", "seed", type=int, is_flag=False, flag_value=0, metavar="[SEED]", help="Random values for inputs not given.")
+@click.option("--random", "drawn", is_flag=True, help="Random values for the inputs that are not given.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random values.")
 @click.option("--mean", metavar="N[,N...]", help="Image: (pixel - mean) / std goes into the input.")
 @click.option("--std", metavar="N[,N...]", help="See --mean.")
 @click.option("--signature", metavar="NAME", help="Run this signature of the model.")
@@ -38,7 +39,8 @@ def run(
     top: int,
     inputs: tuple[str, ...],
     text: str | None,
-    seed: int | None,
+    drawn: bool,
+    seed: int,
     mean: str | None,
     std: str | None,
     signature: str | None,
@@ -60,7 +62,7 @@ def run(
         text=text,
         mean=numbers(mean, "--mean"),
         std=numbers(std, "--std"),
-        seed=seed,
+        seed=seed if drawn else None,
     )
     place = located(model, "model")
     if image is not None:
