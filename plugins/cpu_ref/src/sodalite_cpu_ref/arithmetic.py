@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sodalite.dtypes import memory_dtype
+from sodalite.errors import KernelError, ShapeError
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepare, Prepared, Reason, Unsupported
 from sodalite.quant import (
@@ -16,10 +17,26 @@ from sodalite.quant import (
     multiplier_and_shift,
     rescale,
     rounding_divide_by_pot,
+    saturating_rounding_doubling_high_mul,
 )
 from sodalite.shapes import broadcast_shape
 
-from .nodes import Arrays, Work, alike, fixed, inputs, only, output, quant_of, quantised, shape_of, types
+from . import floats
+from .fixedpoint import bit_length, reciprocal
+from .nodes import (
+    Arrays,
+    Work,
+    alike,
+    called,
+    fixed,
+    inputs,
+    only,
+    output,
+    quant_of,
+    quantised,
+    shape_of,
+    types,
+)
 
 _LEVELS = types("int8 uint8 int16")
 
@@ -215,5 +232,178 @@ def _mul_q15(node: NodeSpec, shape: tuple[int, ...]) -> Prepared:
         product = np.multiply(ins[0], ins[1], dtype=np.int64)
         halves = np.minimum((product + (1 << 14)) >> 15, 32767)  # SaturatingRoundingDoublingHighMul of int16
         store(rounding_divide_by_pot(halves, 8) + np.int64(zero_point), outs[0], low, high)
+
+    return fixed(node, shape, work)
+
+
+def div(node: NodeSpec) -> Prepared:
+    """out = a / b; integers towards zero; a quantised or integer 0 in b is a KernelError.
+
+    Quantised: a · (1 / b), the reciprocal by Newton's method. Source: DivElementwise in reference/div.h.
+    """
+    a, b, out, shape = operands(node, types("float32 int8 uint8 int16 int32"))
+    if a.dtype not in _LEVELS:
+        return plain(node, np.divide if a.dtype == "float32" else _towards_zero(b), shape)
+    low, high = fused_levels(node, out)
+    qa, qb, qo = (quant_of(t) for t in (a, b, out))
+    multiplier, shift = multiplier_and_shift(float(qa.scales[0] / (qb.scales[0] * qo.scales[0])))
+
+    def work(ins: Arrays, outs: Arrays) -> None:
+        x, y = ins[0].astype(np.int64) - qa.zero_point, ins[1].astype(np.int64) - qb.zero_point
+        not_zero(b, y)
+        x, y = np.where(y < 0, -x, x), np.abs(y)
+        inverse, bits = reciprocal(y)
+        room = np.where(x < 0, 32 - bit_length(2 * np.abs(x) - 1), 31 - bit_length(np.abs(x)))
+        quotient = saturating_rounding_doubling_high_mul(x << room, inverse)
+        scaled = saturating_rounding_doubling_high_mul(quotient, multiplier)
+        right = np.minimum(bits + room - shift, 31)
+        store(rounding_divide_by_pot(scaled, right) + np.int64(qo.zero_point), outs[0], low, high)
+
+    return fixed(node, shape, work)
+
+
+def _towards_zero(divisor: TensorSpec) -> Callable[..., None]:
+    def divide(x: Array, y: Array, out: Array) -> None:
+        not_zero(divisor, y)
+        quotient = np.floor_divide(x, y)
+        quotient += (quotient < 0) & (quotient * y != x)
+        np.copyto(out, quotient)
+
+    return divide
+
+
+def not_zero(spec: TensorSpec, values: Array) -> None:
+    """KernelError if a divisor is zero."""
+    if not values.all():
+        where = tuple(int(i) for i in np.argwhere(values == 0)[0])
+        raise KernelError(f"{called(spec)} is zero at {where}: division by zero")
+
+
+def squared_difference(node: NodeSpec) -> Prepared:
+    """out = (a - b)². Quantised: at a common scale with 7 more bits (squared_difference.cc)."""
+    a, b, out, shape = operands(node, types("float32 int8 int32"))
+    if a.dtype != "int8":
+        return plain(node, _squared_difference, shape)
+    twice_max = 2.0 * max(quant_of(a).scale, quant_of(b).scale)
+    scaled = [_lifted(t, 7, quant_of(t).scale / twice_max) for t in (a, b)]
+    # the square of the scale is formed in float32 where the source does it
+    multiplier, shift = multiplier_and_shift(twice_max * twice_max / float(np.float32(1 << 14) * quant_of(out).scales[0]))
+    zero_point = quant_of(out).zero_point
+
+    def work(ins: Arrays, outs: Arrays) -> None:
+        gap = scaled[0](ins[0]) - scaled[1](ins[1])
+        store(rescale(gap * gap, multiplier, shift) + np.int64(zero_point), outs[0], -128, 127)
+
+    return fixed(node, shape, work)
+
+
+def _squared_difference(x: Array, y: Array, out: Array) -> None:
+    np.subtract(x, y, out=out)
+    np.multiply(out, out, out=out)
+
+
+def _larger(x: Array, y: Array, out: Array) -> None:
+    np.copyto(out, y)
+    np.copyto(out, x, where=x > y)
+
+
+def _smaller(x: Array, y: Array, out: Array) -> None:
+    np.copyto(out, y)
+    np.copyto(out, x, where=x < y)
+
+
+def _floor_quotient(x: Array, y: Array, out: Array) -> None:
+    np.divide(x, y, out=out)
+    np.floor(out, out=out)
+
+
+def _floor_remainder(x: Array, y: Array, out: Array) -> None:
+    rest = np.fmod(x, y)
+    np.add(rest, y, out=out)
+    np.copyto(out, rest, where=(rest == 0) | ((y < 0) == (rest < 0)))
+
+
+def _power(x: Array, y: Array, out: Array) -> None:
+    if out.dtype.kind == "f":
+        np.copyto(out, np.power(x.astype(np.float64), y), casting="same_kind")
+    else:
+        np.power(x, y, out=out)
+
+
+def _shifted_right(x: Array, y: Array, out: Array) -> None:
+    np.right_shift(x, np.clip(y, 0, 8 * x.dtype.itemsize - 1), out=out)
+
+
+def _pairwise(function: Callable[..., Any], allowed: str, check: Callable[[TensorSpec, Array], None] | None = None) -> Prepare:
+    """prepare for function(a, b, out) over raw elements; bfloat16 and float16 go through float32.
+
+    check: looks at the second operand before each run.
+    """
+
+    def prepare(node: NodeSpec) -> Prepared:
+        a, b, _, shape = operands(node, types(allowed))
+        dtype = a.dtype
+
+        def work(ins: Arrays, outs: Arrays) -> None:
+            if check is not None:
+                check(b, ins[1])
+            if dtype not in ("float16", "bfloat16"):
+                function(ins[0], ins[1], out=outs[0])
+                return
+            result = np.empty(shape, np.float32)
+            function(floats.widened(ins[0], dtype), floats.widened(ins[1], dtype), out=result)
+            floats.narrow(result, outs[0], dtype)
+
+        return fixed(node, shape, work)
+
+    return prepare
+
+
+def _negative_integers(spec: TensorSpec, values: Array) -> None:
+    if values.dtype.kind != "f" and values.size and values.min() < 0:
+        raise KernelError(f"{called(spec)} has the exponent {values.min()}: integers have no negative powers")
+
+
+_ORDERED = "float32 float16 bfloat16 int8 uint8 int16 int32 int64"
+maximum = _pairwise(_larger, _ORDERED)
+minimum = _pairwise(_smaller, _ORDERED)
+pow_ = _pairwise(_power, "float32 int32", _negative_integers)
+atan2 = _pairwise(np.arctan2, "float32 float16 bfloat16 float64")
+bitwise_xor = _pairwise(np.bitwise_xor, "int8 uint8 int16 uint16 int32 uint32")
+right_shift = _pairwise(_shifted_right, "int8 uint8 int16 uint16 int32 uint32")
+logical_and = _pairwise(np.logical_and, "bool")
+logical_or = _pairwise(np.logical_or, "bool")
+
+
+def floor_div(node: NodeSpec) -> Prepared:
+    """out = floor(a / b); a zero in b is a KernelError, for floats too."""
+    return (_FLOOR_DIV_FLOAT if inputs(node, 2)[0].dtype == "float32" else _FLOOR_DIV_INT)(node)
+
+
+def floor_mod(node: NodeSpec) -> Prepared:
+    """out = a - floor(a / b) · b, with the sign of b; an integer zero in b is a KernelError."""
+    return (_FLOOR_MOD_FLOAT if inputs(node, 2)[0].dtype == "float32" else _FLOOR_MOD_INT)(node)
+
+
+_FLOOR_DIV_FLOAT = _pairwise(_floor_quotient, "float32", not_zero)
+_FLOOR_DIV_INT = _pairwise(np.floor_divide, "int8 int16 int32", not_zero)
+_FLOOR_MOD_FLOAT = _pairwise(_floor_remainder, "float32")
+_FLOOR_MOD_INT = _pairwise(np.remainder, "int8 int16 int32 int64", not_zero)
+
+
+def add_n(node: NodeSpec) -> Prepared:
+    """The sum of all inputs, from the first on; all of one shape; integers wrap."""
+    specs = inputs(node, 2, -1)
+    only(types("float32 int32"), specs[0])
+    alike(specs[0], *specs[1:], output(node))
+    shape = shape_of(specs[0])
+    for spec in specs[1:]:
+        if spec.shape != shape:
+            raise ShapeError(f"{called(spec)} has shape {spec.shape}, {called(specs[0])} has {shape}")
+
+    def work(ins: Arrays, outs: Arrays) -> None:
+        np.add(ins[0], ins[1], out=outs[0])
+        for x in ins[2:]:
+            np.add(outs[0], x, out=outs[0])
 
     return fixed(node, shape, work)

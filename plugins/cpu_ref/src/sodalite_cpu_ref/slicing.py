@@ -157,6 +157,7 @@ def dynamic_update_slice(node: NodeSpec) -> Prepared:
     def work(ins: Arrays, outs: Arrays) -> None:
         places = [min(max(b, 0), s - p) for b, s, p in zip(ints(ins[2]), shape, part, strict=True)]
         np.copyto(outs[0], ins[0])
-        outs[0][tuple(slice(b, b + p) for b, p in zip(places, part, strict=True))] = ins[1]
+        box = [slice(b, b + p) for b, p in zip(places, part, strict=True)]
+        outs[0][tuple(box)] = ins[1]
 
     return fixed(node, shape, work, alias={} if source.dtype in OBJECTS else {0: 0})

@@ -87,13 +87,14 @@ def _table16(source: TensorSpec, target: TensorSpec, function: Real) -> Array:
     """513 answers for an int16 input, each moved by half the error of interpolation at the middle of its step."""
     low, high = np.float32(-32768), np.float32(32767)
     scale, zero_point = quant_of(source).scales[0], np.float32(quant_of(source).zero_point)
-    first, last = scale * (low - zero_point), scale * (high - zero_point)
+    start, last = scale * (low - zero_point), scale * (high - zero_point)
     out_scale, out_zero = quant_of(target).scales[0], np.float32(quant_of(target).zero_point)
     inverse = np.float32(65536) / (out_scale * (high - out_zero) - out_scale * (low - out_zero))
-    step = (last - first) / np.float32(512)
+    step = (last - start) / np.float32(512)
     with np.errstate(all="ignore"):
         i = np.arange(512).astype(np.float32)
-        at, middle, after = (function(first + x) for x in (i * step, i * step + step / 2, (i + 1) * step))
+        places = start + i * step
+        at, middle, after = function(places), function(places + step / 2), function(start + (i + 1) * step)
         here = round_half_away(at * inverse)
         error = round_half_away((after * inverse + here) / 2) - round_half_away(middle * inverse)
         end = round_half_away(function(np.array([last], np.float32)) * inverse)

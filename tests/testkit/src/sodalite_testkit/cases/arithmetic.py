@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ADD, SUB, MUL: broadcasting, fused activations, every scheme of quantisation."""
+"""Two operands: broadcasting, fused activations, every scheme of quantisation, divisors and exponents that are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..case import ELEMENTWISE, Case, around, case, const, every, fed, out, q, specials
-from ..tolerance import ROUNDINGS
+from ..tolerance import EXACT, HALF, LIBM, ROUNDINGS, Tolerance
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 BROADCASTS = (((2, 1, 5), (3, 1)), ((), (2, 2)), ((0, 3), (1, 3)), ((1, 2, 1, 4, 1, 2), (3, 1, 2, 1, 2, 1)))
@@ -42,6 +42,9 @@ def cases() -> Iterator[Case]:
     for dtype in ("int8", "uint8"):
         yield case("MUL", [fed("int16", (7, 9), q(0.1)), fed("int16", (7, 9), q(0.1))], [out(dtype, q(0.1, 3))], note="q15")
     yield case("ADD", [fed("float32", (2, 3)), fed("float32", (2, 4))], [out("float32")], raises="ShapeError")
+    yield from _pairs()
+    yield from _divisions()
+    yield from _quotients_of_levels()
 
 
 def _plain(op: str, dtype: str) -> Iterator[Case]:
@@ -87,3 +90,67 @@ def _power_of_two() -> Iterator[Case]:
             both = [fed("int16", (211,), q(2.0**a)), fed("int16", (211,), q(2.0**b))]
             for exact in (True, False):
                 yield case(op, both, [out("int16", q(2.0**c))], note=f"log{a}{b}{c}", pot_scale_int16=exact)
+
+
+def _pairs() -> Iterator[Case]:
+    """Operators without a fused activation."""
+    rows: tuple[tuple[str, str, Tolerance], ...] = (
+        ("MAXIMUM", "float32 float16 bfloat16 int8 uint8 int16 int32 int64", EXACT),
+        ("MINIMUM", "float32 float16 bfloat16 int8 uint8 int16 int32 int64", EXACT),
+        ("SQUARED_DIFFERENCE", "float32 int32", EXACT),
+        ("BITWISE_XOR", "int8 uint8 int16 uint16 int32 uint32", EXACT),
+        ("ATAN2", "float32 float64 float16", LIBM),
+    )
+    for op, dtypes, tolerance in rows:
+        for dtype in dtypes.split():
+            near = HALF if dtype == "float16" and op == "ATAN2" else tolerance
+            yield case(op, [fed(dtype, (19,)), fed(dtype, (19,))], [out(dtype)], tags=ELEMENTWISE, tolerance=near)
+            if op != "ATAN2":
+                yield case(op, [fed(dtype, (3, 1, 7)), fed(dtype, (2, 7))], [out(dtype)])
+    odd = specials()
+    for op in ("MAXIMUM", "MINIMUM"):
+        yield case(op, [fed(odd.reshape(-1, 1)), fed(odd)], [out("float32")], note="specials")
+    for dtype in ("int8", "uint8", "int16", "uint16", "int32", "uint32"):
+        by = fed([0, 1, 3, 7, 40], dtype=dtype)
+        yield case("RIGHT_SHIFT", [fed(dtype, (3, 5)), by], [out(dtype)])
+    for dtype in ("float32", "int32"):
+        yield case("ADD_N", [fed(dtype, (2, 9)), fed(dtype, (2, 9)), const(dtype, (2, 9))], [out(dtype)])
+    yield case("ADD_N", [fed("float32", (2, 3)), fed("float32", (3,))], [out("float32")], raises="ShapeError")
+    levels = every("int8")
+    for i, (scales, zeros) in enumerate(SCALES):
+        qa, qb, qo = (q(s, z) for s, z in zip(scales, zeros, strict=True))
+        both = [fed(levels.reshape(-1, 1), quant=qa), fed(levels[::5], quant=qb)]
+        yield case("SQUARED_DIFFERENCE", both, [out("int8", qo)], note=f"scales{i}")
+
+
+def _divisions() -> Iterator[Case]:
+    for dtype in ("float32", "int32"):
+        by = fed([-3, -1, 1, 2, 7], dtype=dtype)
+        for activation in ACTIVATIONS:
+            yield case("DIV", [fed(dtype, (4, 5)), by], [out(dtype)], fused_activation_function=activation)
+    for op, dtypes in (("FLOOR_DIV", "float32 int8 int16 int32"), ("FLOOR_MOD", "float32 int8 int16 int32 int64")):
+        for dtype in dtypes.split():
+            by = fed([-3, -1, 1, 2, 7], dtype=dtype)
+            yield case(op, [fed(dtype, (4, 5)), by], [out(dtype)])
+            if (op, dtype) != ("FLOOR_MOD", "float32"):
+                yield case(op, [fed(dtype, (4,)), fed([1, 0, 2, 3], dtype=dtype)], [out(dtype)], raises="KernelError")
+    odd = specials()
+    yield case("FLOOR_MOD", [fed(odd.reshape(-1, 1)), fed(odd)], [out("float32")], note="specials")
+    yield case("DIV", [fed("int32", (4,)), fed([1, 0, 2, 3], dtype="int32")], [out("int32")], raises="KernelError")
+    yield case("POW", [fed("float32", (5, 7), low=0, high=5), fed("float32", (7,))], [out("float32")], tolerance=ROUNDINGS)
+    yield case("POW", [fed("float32", (37,)), const([3.0], dtype="float32")], [out("float32")], tolerance=ROUNDINGS)
+    yield case("POW", [fed("int32", (37,), low=-9, high=9), fed("int32", (37,), low=0, high=5)], [out("int32")])
+    yield case("POW", [fed("int32", (2,)), fed([1, -1], dtype="int32")], [out("int32")], raises="KernelError")
+
+
+def _quotients_of_levels() -> Iterator[Case]:
+    """Output scales so fine that no shift is over 31: beyond that LiteRT's is undefined."""
+    for dtype, zeros in (("int8", (3, -20, 5)), ("uint8", (100, 140, 7)), ("int16", (0, 0, 0))):
+        for to in (0.01, 0.002):
+            qa, qb, qo = (q(s, z) for s, z in zip((0.07, 0.05, to / 2), zeros, strict=True))
+            x = fed(every(dtype).reshape(-1, 1), quant=qa) if dtype != "int16" else fed(dtype, (99, 1), qa)
+            divisors = np.array([v for v in (1, 2, 3, 5, 90, 127, 17) if v != zeros[1]])
+            by = fed(divisors, dtype=dtype, quant=qb)
+            yield case("DIV", [x, by], [out(dtype, qo)], note=f"to{to}")
+        zero = fed([zeros[1]], dtype=dtype, quant=q(0.05, zeros[1]))
+        yield case("DIV", [fed(dtype, (3,), q(0.1)), zero], [out(dtype, q(0.1))], raises="KernelError")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QUANTIZE and DEQUANTIZE: every pair of types, per tensor and per channel, values at halves and beyond the ends."""
+"""QUANTIZE, DEQUANTIZE, CAST, FAKE_QUANT, BITCAST: every pair of types, per tensor and per channel, values at halves and beyond the ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..case import ELEMENTWISE, Case, case, every, fed, out, q
+from .movement import types
 
 ZERO = {"int8": -3, "uint8": 100, "int16": 0, "int4": 1, "uint4": 7, "int32": 0}
 PAIRS = {"int8": ("int8", "uint8", "int16"), "uint8": ("int8", "uint8", "int16"), "int16": ("int8", "int16", "int32"), "int32": ("int8", "int16")}
@@ -34,6 +35,37 @@ def cases() -> Iterator[Case]:
             x = fed(dtype, (2, 3, 4), q([0.1, 0.2, 0.3], [1, 2, 3], 1))
             yield case("DEQUANTIZE", [x], [out("float32")], note="channels")
     yield case("DEQUANTIZE", [fed("float16", (77,))], [out("float32")], tags=ELEMENTWISE)
+    yield from _casts()
+    for bits, low, high in ((8, -1, 1), (8, 0, 6), (4, -2.3, 1.1), (16, -1, 5), (8, -6, 0)):
+        yield case("FAKE_QUANT", [fed(halves)], [out("float32")], tags=ELEMENTWISE, num_bits=bits, min=low, max=high)
+    for source, target, shape in (
+        ("float32", "int32", (3,)),
+        ("int16", "int8", (3,)),
+        ("int8", "int16", (3, 2)),
+        ("float64", "uint8", (2,)),
+        ("uint8", "float32", (5, 4)),
+        ("bfloat16", "int16", (3,)),
+    ):
+        yield case("BITCAST", [fed(source, shape)], [out(target)])
+    yield case("BITCAST", [fed("uint8", (5, 3))], [out("float32")], raises="ShapeError")
+
+
+def _casts() -> Iterator[Case]:
+    """Every type to every other; floats beyond the ends of every integer type."""
+    kinds = types("float32 float16 bfloat16 float64 int8 uint8 int16 uint16 int32 uint32 int64 bool complex64")
+    odd = [0, -0.0, 1.5, -1.5, 2.9, 127.5, 128, -129, 255.9, 256, -1, 32767.9, 40000, -40000, 3e9, -3e9, 1e19, -1e19, np.inf, -np.inf, np.nan, 65504, 1e-8]
+    for source in kinds:
+        for target in kinds:
+            if source in ("float32", "float16", "float64"):
+                finite = [v for v in odd if target != "complex64" or not np.isnan(v)]
+                with np.errstate(over="ignore"):
+                    x = fed(np.array(finite).astype(source))
+            else:
+                x = fed(source, (41,))
+            yield case("CAST", [x], [out(target)], tags=ELEMENTWISE)
+    for dtype in ("int4", "uint4"):
+        yield case("CAST", [fed(dtype, (9,))], [out("float32")])
+        yield case("CAST", [fed(np.array(odd, np.float32))], [out(dtype)])
 
 
 def _requantised(source: str, target: str) -> Iterator[Case]:

@@ -49,6 +49,9 @@ def cases() -> Iterator[Case]:
         yield case("TRANSPOSE", [x, numbers((1, 0), known=True)], [out(dtype)])
         yield case("SQUEEZE", [fed(dtype, (2, 1, 3))], [out(dtype)])
         yield case("EXPAND_DIMS", [x, numbers((1,), known=True)], [out(dtype)])
+    for dtype in WITH_STRINGS:
+        yield from _repeated(dtype)
+    yield from _turned()
     yield from _by_hand()
     yield from _bad()
     yield from _quantised()
@@ -95,6 +98,45 @@ def _arranged(dtype: str) -> Iterator[Case]:
         for axis in (0, -1):
             yield case("UNPACK", [fed(dtype, (2, 3, 2))], [out(dtype), out(dtype)], axis=axis, num=2)
         yield case("UNPACK", [fed(dtype, (2,))], [out(dtype), out(dtype)], axis=0, num=2)
+
+
+def _repeated(dtype: str) -> Iterator[Case]:
+    for known in (True, False):
+        for index in ("int32", "int64"):
+            yield case("TILE", [fed(dtype, (2, 3)), numbers((2, 3), known=known, dtype=index)], [out(dtype)], note=told(known))
+            if dtype != "string":
+                given = [fed(dtype, (2, 1)), numbers((4, 2, 3), known=known, dtype=index)]
+                yield case("BROADCAST_TO", given, [out(dtype)], version=2, note=told(known))
+        for times in ((-1, 1), (1, 1, 1)):
+            given = [fed(dtype, (2, 3)), numbers(times, known=known)]
+            yield case("TILE", given, [out(dtype)], raises="ShapeError", note=f"bad{len(times)}-{told(known)}")
+
+
+def _turned() -> Iterator[Case]:
+    for dtype in ("float32", "float16", "bfloat16", "int8", "uint8", "int16", "int32", "int64", "bool"):
+        for axes in ([0], [1], [-1, 1], [0, 1, 2]):
+            given = [fed(dtype, (2, 3, 4)), const(np.array(axes, np.int32))]
+            yield case("REVERSE_V2", given, [out(dtype)], note="".join(map(str, axes)))
+    yield case("REVERSE_V2", [fed("int32", (2, 3)), numbers([1], known=False)], [out("int32")], note="late")
+    for bad in ([2], [0, 0]):
+        yield case("REVERSE_V2", [fed("int32", (2, 3)), numbers(bad, known=False)], [out("int32")], raises="ShapeError", note=str(len(bad)))
+    for dtype in ("float32", "uint8", "int16", "int32", "int64"):
+        given = [fed(dtype, (3, 4, 2)), numbers([2, 4, 0], known=False)]
+        yield case("REVERSE_SEQUENCE", given, [out(dtype)], seq_dim=1, batch_dim=0)
+        given = [fed(dtype, (3, 4, 2)), numbers([2, 1], known=True, dtype="int64")]
+        yield case("REVERSE_SEQUENCE", given, [out(dtype)], seq_dim=0, batch_dim=2)
+    for lengths in ([2, 5, 0], [2, -1, 0]):
+        given = [fed("int32", (3, 4, 2)), numbers(lengths, known=False)]
+        yield case("REVERSE_SEQUENCE", given, [out("int32")], seq_dim=1, batch_dim=0, raises="ShapeError", note=str(lengths[1]))
+    for index in ("int32", "int64"):
+        for known in (True, False):
+            given = [numbers((2, 1, 3), known=known, dtype=index), numbers((5, 1), known=known, dtype=index)]
+            yield case("BROADCAST_ARGS", given, [out(index)], note=told(known))
+    clash = [numbers((2, 3), known=False), numbers((2,), known=False)]
+    yield case("BROADCAST_ARGS", clash, [out("int32")], raises="ShapeError")
+    for known in (True, False):
+        given = [fed("int32", (2, 3)), numbers((2, 4), known=known)]
+        yield case("BROADCAST_TO", given, [out("int32")], version=2, raises="ShapeError", note=told(known))
 
 
 def _by_hand() -> Iterator[Case]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SLICE and STRIDED_SLICE: boxes, negative strides, every mask, numbers known and late."""
+"""SLICE, STRIDED_SLICE, DYNAMIC_UPDATE_SLICE: boxes, negative strides, every mask, numbers known and late."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..case import Case, case, fed, generator, out
-from .movement import LOW_BIT, WITH_STRINGS, numbers, told
+from .movement import LOW_BIT, MOVED, WITH_STRINGS, numbers, told
 
 
 def cases() -> Iterator[Case]:
@@ -21,6 +21,13 @@ def cases() -> Iterator[Case]:
         yield from _types(dtype)
     for dtype in LOW_BIT[:1]:
         yield case("SLICE", [fed(dtype, (2, 3)), numbers([0, 1], known=True), numbers([2, 2], known=True)], [out(dtype, shape=(2, 2))])
+    for dtype in (*MOVED, "int4"):
+        for known in (True, False):
+            for begin in ((0, 0), (1, 1), (5, -3)):
+                given = [fed(dtype, (3, 4)), fed(dtype, (2, 2)), numbers(begin, known=known)]
+                yield case("DYNAMIC_UPDATE_SLICE", given, [out(dtype)], note=f"at{begin[0]}-{told(known)}")
+    large = [fed("float32", (3, 4)), fed("float32", (4, 1)), numbers([0, 0], known=False)]
+    yield case("DYNAMIC_UPDATE_SLICE", large, [out("float32")], raises="ShapeError")
     yield from _masks()
     yield from _offset()
     yield from _bad()
