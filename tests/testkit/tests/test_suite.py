@@ -51,7 +51,7 @@ def test_unlisted_failures_fail(pytester: pytest.Pytester) -> None:
     said = outcomes(pytester, "")
     assert said["NEG-float32-2"] == "passed"
     assert "declined: float32 only, got int32 (TYPE); list it in declines=" in said["NEG-int32-2"]
-    assert "values are right: output 0 against the worked example" in said["ABS-float32-2"]
+    assert "values are right: output 0 against" in said["ABS-float32-2"]
     assert "SODALITE_SEED=0" in said["ABS-float32-2"]
     assert "EXP-float32-2" not in said, "operators that the plugin does not offer are not its business"
 

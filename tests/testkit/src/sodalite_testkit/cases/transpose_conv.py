@@ -111,7 +111,7 @@ def _more() -> Iterator[Case]:
         ("rank", [6, 6, 3]),
     ):
         yield _spread([const(np.int32(bad)), w, x, bias], out("float32"), note=note, **how)
-    yield _spread([fed(np.int32([1, -6, 6, 3])), w, x, bias], out("float32"), note="shape_fed", **how)
+    yield _spread([fed(np.int32([1, -6, 6, 3])), w, x, bias], out("float32"), note="shape_fed_bad", **how)
     yield _spread([to, w, fed("float32", (1, 3, 3, 4)), bias], out("float32"), note="depth", **how)
     yield _spread([to, w, x, const("float32", (2,))], out("float32"), note="bias", **how)
     yield _spread([to, w, x, bias], out("float32"), note="stride", stride=(0, 2), **how)
