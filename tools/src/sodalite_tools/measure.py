@@ -156,11 +156,9 @@ def machine() -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415
     import sodalite  # noqa: PLC0415
 
-    threads = {
-        name: os.environ[name]
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-        if name in os.environ
-    }
+    from .main import BLAS_THREADS  # noqa: PLC0415  the entry point imports nothing of ours
+
+    threads = {name: os.environ[name] for name in BLAS_THREADS if name in os.environ}
     return {
         "sodalite": sodalite.__version__,
         "python": platform.python_version(),

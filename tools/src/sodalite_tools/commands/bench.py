@@ -52,7 +52,7 @@ def bench(
     """Time MODEL: percentiles of latency, a profile by operator, memory.
 
     Only the run itself is timed, with inputs set before. The profile comes from runs of its own. Threads of numpy's BLAS
-    library are not ours: set OPENBLAS_NUM_THREADS=1 to compare single threads.
+    library are not ours: this command gives it one; OPENBLAS_NUM_THREADS=2 gives it two.
     """
     from .. import measure  # noqa: PLC0415
 
