@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import urllib.parse
 import zipfile
 
 import flatbuffers
@@ -125,7 +126,8 @@ def shop(tmp_path, monkeypatch):
 class Index:
     """A simple index on 127.0.0.1. files: name -> bytes. asked: (path, Range header) of each request.
 
-    ranges: whether it answers Range; cut: after so many bytes the connection breaks, once.
+    ranges: whether it answers Range; cut: after so many bytes the connection breaks, once; status: an error for every
+    request; broken: so many pages are not answered at all.
     """
 
     def __init__(self):
@@ -134,6 +136,7 @@ class Index:
         self.ranges = True
         self.cut = None
         self.status = None
+        self.broken = 0
         index = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -150,9 +153,13 @@ class Index:
     def answer(self, request):
         wanted = request.headers.get("Range")
         self.asked.append((request.path, wanted))
-        _, kind, name, *_ = [*request.path.split("/"), ""]
+        # A proxy is asked for a whole URL.
+        _, kind, name, *_ = [*urllib.parse.urlsplit(request.path).path.split("/"), ""]
         if self.status is not None:
             request.send_error(self.status)
+        elif kind == "simple" and self.broken:
+            self.broken -= 1
+            request.close_connection = True
         elif kind == "simple":
             page = "".join(
                 f'<a href="/files/{file}">{file}</a>\n'

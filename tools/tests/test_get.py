@@ -4,6 +4,8 @@ import hashlib
 import io
 import os
 import random
+import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -135,6 +137,65 @@ def test_passwords_are_never_printed(sodalite, tiny, index, told, monkeypatch):
     for status in (None, 403, 500):
         index.status = status
         assert "secret" not in told(sodalite("get", "tiny"))
+
+
+def test_an_index_that_hangs_up_is_asked_again(sodalite, tiny, index):
+    index.files[SDIST] = tiny
+    index.broken = 2
+    assert content(only_path(sodalite("get", "tiny"))) == MODEL
+
+
+def test_through_a_proxy(sodalite, tiny, index, monkeypatch):
+    """The host has no address here; the proxy, which is the index itself, answers for it. Trusted hosts too."""
+    index.files[SDIST] = tiny
+    monkeypatch.setenv("PIP_PROXY", index.url.removeprefix("http://").partition("/")[0])
+    monkeypatch.setenv("PIP_INDEX_URL", "http://packages.invalid/simple/")
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "packages.invalid")
+    assert content(only_path(sodalite("get", "tiny"))) == MODEL
+    assert all(path.startswith("http://packages.invalid/") for path, _ in index.asked)
+
+
+def test_a_plain_http_host_must_be_trusted(sodalite, tiny, told, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://packages.invalid/simple/")
+    told(sodalite("get", "tiny"), "not being trusted")
+
+
+@pytest.fixture
+def certificate(index, tmp_path):
+    """The index speaks TLS, with a certificate that only this file vouches for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    key, file = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*words.split(), "-keyout", key, "-out", file], check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key)
+    index.server.socket = context.wrap_socket(index.server.socket, server_side=True)
+    return file
+
+
+def test_certificates_are_those_that_pip_is_told(sodalite, tiny, index, certificate, told, monkeypatch):
+    index.files[SDIST] = tiny
+    url = index.url.replace("http:", "https:")
+    monkeypatch.setenv("PIP_INDEX_URL", url)
+    told(sodalite("get", "tiny"), "certificate verify failed")
+    monkeypatch.setenv("PIP_CERT", str(certificate))
+    assert content(only_path(sodalite("get", "tiny"))) == MODEL
+
+
+def test_a_trusted_host_needs_no_certificate(sodalite, tiny, index, certificate, monkeypatch):
+    index.files[SDIST] = tiny
+    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("http:", "https:"))
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
+    assert content(only_path(sodalite("get", "tiny"))) == MODEL
+
+
+def test_a_certificate_file_that_is_none(sodalite, tiny, index, told, tmp_path, monkeypatch):
+    for path in (tmp_path / "no.pem", tmp_path / "bad.pem"):
+        monkeypatch.setenv("PIP_CERT", str(path))
+        (tmp_path / "bad.pem").write_text("hello")
+        told(sodalite("get", "tiny"), str(path), "not a file of certificates")
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(sodalite, shop, index, archives):

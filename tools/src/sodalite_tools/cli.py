@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from .entries import COMMANDS, Entry, choose, entries, summary
-from .errors import ToolError, one_screen, printable, told
+from .errors import ToolError, one_screen, printable, told, warn
 
 WRONG = 2
 INTERRUPTED = 130
@@ -139,7 +139,7 @@ def plain_warnings() -> Iterator[None]:
     """Warnings as one line each, without the source line that raised them."""
 
     def show(message: Any, *_where: Any, **_more: Any) -> None:
-        say(f"warning: {message}")
+        warn(message)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

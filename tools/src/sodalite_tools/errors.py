@@ -20,6 +20,11 @@ def printable(name: object, longest: int = 160) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
+def warn(text: object) -> None:
+    """One line on standard error about what is left out or done otherwise."""
+    print(f"sodalite: warning: {one_screen(str(text))}", file=sys.stderr, flush=True)
+
+
 def close_to(name: str, known: list[str]) -> str:
     """A clause that names what *name* may have been meant to be: "did you mean ...?" or the known names."""
     import difflib  # noqa: PLC0415  wanted after a mistake only

@@ -36,7 +36,7 @@ def fetch(entry: ZooEntry, target: Path, settings: PipSettings, report: Report, 
     with _session(settings, environ) as session:
         for place, finder in _places(settings, session):
             try:
-                link = _locate(entry, finder)
+                link = _asked(lambda finder=finder: _locate(entry, finder), session)  # type: ignore[misc]
                 if link is None:
                     troubles.append(f"{place}: has no file {entry.archive}")
                     continue
@@ -57,6 +57,15 @@ def fetch(entry: ZooEntry, target: Path, settings: PipSettings, report: Report, 
 
 class _Trouble(Exception):  # noqa: N818  an answer of one place, not the end
     """One place cannot deliver; the next is asked."""
+
+
+def _asked(ask: Callable[[], Link | None], session: Any) -> Link | None:
+    """ask(), again if the connection breaks; not if there is none at all."""
+    http = _http(type(session))
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(http.ReadError, http.RemoteProtocolError, http.ReadTimeout):
+            return ask()
+    return ask()
 
 
 def _plain(error: BaseException) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ..console import err, out, table
+from ..console import out, table
 from ..entries import ZOO, entries
-from ..errors import ToolError, printable
+from ..errors import ToolError, printable, warn
 from ..zoo import load, names
 
 
@@ -48,7 +48,7 @@ def _list() -> None:
         try:
             entry = load(found)
         except ToolError as error:
-            err().print(f"warning: {error}")
+            warn(error)
             continue
         here = "; fetched" if is_here(found.name, entry) else ""
         rows.add_row(printable(found.name), f"{printable(entry.note)}\n{entry.licence}, from {entry.package} {entry.version}{here}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ToolError
+from ..errors import ToolError, warn
 from ..models import Asked, Stages, located, opened, with_plugins
 
 if TYPE_CHECKING:
@@ -135,7 +135,6 @@ class _Names:
 
 def _info(model: Model) -> ModelInfo | None:
     """The model's own description; a damaged one is told and left out."""
-    from ..console import err  # noqa: PLC0415
     from ..metadata import ENTRY, metadata_in  # noqa: PLC0415
 
     data = model.metadata.get(ENTRY)
@@ -144,13 +143,12 @@ def _info(model: Model) -> ModelInfo | None:
     try:
         return metadata_in(data)
     except ToolError as error:
-        err().print(f"warning: the model's metadata is left out: {error}")
+        warn(f"the model's metadata is left out: {error}")
         return None
 
 
 def _labels(given: Path | None, shelved: Path | None, model: Path, info: ModelInfo | None) -> list[tuple[int | None, tuple[str, ...]]]:
     """(place of the output or None for any, its labels), from the option, the zoo or the model's file."""
-    from ..console import err  # noqa: PLC0415
     from ..files import regular  # noqa: PLC0415
     from ..metadata import label_lines, labels_of  # noqa: PLC0415
 
@@ -165,7 +163,7 @@ def _labels(given: Path | None, shelved: Path | None, model: Path, info: ModelIn
         try:
             found = labels_of(model, tensor)
         except ToolError as error:
-            err().print(f"warning: labels are left out: {error}")
+            warn(f"labels are left out: {error}")
             continue
         if found:
             made.append((place, found))
