@@ -56,7 +56,7 @@ class Engine:
 
         def step() -> None:
             matrix, bias = weights()
-            split = matrix.reshape(groups, deep, -1)
+            split = matrix.reshape(groups, deep, matrix.shape[1])
             for load, pairs, part, done in jobs:
                 if load is not None:
                     load()

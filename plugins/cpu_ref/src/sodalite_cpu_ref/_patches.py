@@ -117,7 +117,7 @@ class Patches:
                     )
                     fresh = False
                 mine = patches.reshape(-1)[: self.groups * rows * ow * patches.shape[2]]
-                mine = mine.reshape(self.groups, rows * ow, -1)
+                mine = mine.reshape(self.groups, rows * ow, patches.shape[2])
                 windows = self._windows(seen, rows)
                 steps.append((mine.reshape(windows.shape), windows))
                 yield Tile(_copies([s for s in steps if s[0].size]), mine, place, image)

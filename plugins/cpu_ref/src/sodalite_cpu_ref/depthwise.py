@@ -96,7 +96,7 @@ class Taps:
         if self.buffered:
             # Columns of the same phase modulo the stride lie side by side, so that every tap is contiguous.
             self._buffer = scratch.take((wx.stride, self._reach(wy, self.rows), self.width, o), dtype)
-        self.shape = (self.rows, ow // self.q, self.q * o)  # of sums and products
+        self.shape = (self.rows, wx.out // self.q, self.q * o)  # of sums and products
 
     @staticmethod
     def _reach(window: Window, out: int) -> int:

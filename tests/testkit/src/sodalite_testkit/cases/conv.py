@@ -77,6 +77,7 @@ def cases() -> Iterator[Case]:
     yield from _hybrids()
     yield from _bad()
     yield from _depthwise()
+    yield from _empty()
 
 
 def _by_hand() -> Iterator[Case]:
@@ -373,3 +374,29 @@ def _depthwise() -> Iterator[Case]:
     yield _depth(
         g, x, const("float32", (1, 3, 2, 6)), const("float32", (5,)), out("float32"), raises="ShapeError"
     )
+
+
+def _empty() -> Iterator[Case]:
+    """No images, or no place for the filter: an output without elements."""
+    for n, h, w in ((0, 3, 3), (1, 3, 2), (1, 2, 3)):
+        o = (n, 1 if h == 3 else 0, 1 if w == 3 else 0, 4)
+        how: dict[str, Any] = {"padding": "VALID", "stride_h": 1, "stride_w": 1, "oracle": "expected"}
+        for dtype, w_dtype in (("float32", "float32"), ("int8", "int8"), ("float32", "int8")):
+            quantised = dtype == "int8"
+            x = fed(dtype, (n, h, w, 4), q(0.1, 3) if quantised else None)
+            wq = q(0.1) if w_dtype == "int8" else None
+            bias = const("int32" if quantised else "float32", (4,), q(0.01) if quantised else None)
+            made = out(dtype, q(0.5) if quantised else None)
+            wanted = [np.zeros(o, dtype)]
+            filters = const(w_dtype, (4, 3, 3, 4), wq)
+            yield case("CONV_2D", [x, filters, bias], [made], note="empty", expected=wanted, **how)
+            filters = const(w_dtype, (1, 3, 3, 4), wq)
+            yield case(
+                "DEPTHWISE_CONV_2D",
+                [x, filters, bias],
+                [made],
+                note="empty",
+                expected=wanted,
+                depth_multiplier=1,
+                **how,
+            )

@@ -92,6 +92,17 @@ def _pool(op: str, x: Any, result: Any, size: tuple[int, int], **how: Any) -> Ca
 
 def _bad(op: str) -> Iterator[Case]:
     x = fed("float32", (1, 5, 5, 3))
+    for shape, made in (
+        ((0, 5, 5, 3), (0, 2, 2, 3)),
+        ((1, 3, 5, 3), (1, 0, 2, 3)),
+        ((1, 5, 3, 3), (1, 2, 0, 3)),
+    ):
+        how: dict[str, Any] = {
+            "note": "empty",
+            "oracle": "expected",
+            "expected": [np.zeros(made, np.float32)],
+        }
+        yield _pool(op, fed("float32", shape), out("float32"), (4, 4), **how)
     yield _pool(op, fed("float32", (5, 5, 3)), out("float32"), (2, 2), raises="ShapeError", note="rank")
     yield _pool(op, x, out("float32"), (2, 2), stride=(0, 1), raises="ShapeError", note="stride")
     yield _pool(op, x, out("float32"), (0, 2), raises="ShapeError", note="window")
