@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole models that nobody here wrote, against LiteRT: recorded outputs where there are some, its answers otherwise.
+
+What does not run is listed below with the reason, and the lists are checked in both directions: a model that starts to
+run, or to fail otherwise, has to leave its list. Needs SODALITE_MODELS; ``python tests/models_report.py`` prints the sum.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+import sodalite
+from models_expected import MUST_FAIL, NO_ORACLE, NOT_YET, given_for, steps_for, tolerance_for
+from sodalite.errors import SodaliteError
+from sodalite_testkit import oracle as oracles
+from sodalite_testkit import whole
+
+ROOT = whole.folder()
+WHY = f"{whole.VARIABLE_NAME} names no folder of models"
+NAMES = () if ROOT is None else whole.models(ROOT)
+RUN = [name for name in NAMES if name not in MUST_FAIL]
+pytestmark = [pytest.mark.models, pytest.mark.oracle, pytest.mark.skipif(ROOT is None, reason=WHY)]
+
+
+def root() -> Path:
+    assert ROOT is not None
+    return ROOT
+
+
+@functools.cache
+def expected(name: str) -> whole.Expected:
+    """Recorded, or asked of LiteRT."""
+    golden = whole.golden(root(), name)
+    if golden is not None:
+        return whole.recorded(golden)
+    if oracles.missing():
+        pytest.skip(str(oracles.missing()))
+    return whole.fresh(root(), name, given=given_for(name), steps=steps_for(name))
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_model_gives_litertS_outputs(name: str) -> None:
+    """Integers exactly, floats within the tolerance of its kind; state through eight steps."""
+    want = expected(name)
+    if name in NO_ORACLE:
+        assert not want.outputs, f"LiteRT runs it now: unlist it ({NO_ORACLE[name]})"
+        return
+    assert want.outputs, f"LiteRT does not run it ({want.why}): list it in NO_ORACLE or MUST_FAIL"
+    report = whole.check(root(), name, want, tolerance_for(name))
+    if name in NOT_YET:
+        assert report.kind == whole.MISSING, f"is {report.kind}: unlist it in NOT_YET"
+        assert set(report.operators) == set(NOT_YET[name]), "other operators are missing now: change NOT_YET"
+        return
+    assert report.kind in (whole.EQUAL, whole.WITHIN), f"{report.kind}: {report.text or report.operators}"
+
+
+@pytest.mark.parametrize("name", [n for n in RUN if n not in NOT_YET and n not in NO_ORACLE])
+def test_arena_reuse_changes_nothing(name: str) -> None:
+    """The same bits with every tensor in memory of its own, and after a reset of all state."""
+    want = expected(name)
+    kept = whole.run(root() / name, want.inputs, experimental_preserve_all_tensors=True)
+    reused = whole.run(root() / name, want.inputs)
+    assert whole.compare(name, kept, reused).kind == whole.EQUAL
+
+
+@pytest.mark.parametrize("name", [n for n in RUN if n not in NOT_YET and n not in NO_ORACLE and steps_for(n) > 1])
+def test_a_reset_starts_anew(name: str) -> None:
+    """reset_all_variables: the second series of steps equals the first."""
+    want = expected(name)
+    with sodalite.Interpreter(model_path=str(root() / name)) as interpreter:
+        interpreter.allocate_tensors()
+        series = []
+        for _ in range(2):
+            interpreter.reset_all_variables()
+            for arrays in want.inputs:
+                for detail, array in zip(interpreter.get_input_details(), arrays, strict=True):
+                    interpreter.set_tensor(detail["index"], array)
+                interpreter.invoke()
+                series.append([interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()])
+    half = len(series) // 2
+    assert whole.compare(name, series[half:], series[:half]).kind == whole.EQUAL
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n in MUST_FAIL])
+def test_a_bad_model_is_refused(name: str) -> None:
+    """With the error of its kind, at load, allocate or run; one screen, naming what is wrong."""
+    wanted, words = MUST_FAIL[name]
+    with pytest.raises(SodaliteError) as caught, sodalite.Interpreter(model_path=str(root() / name)) as interpreter:
+        interpreter.allocate_tensors()
+        interpreter.invoke()
+    assert type(caught.value).__name__ == wanted
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_lists_name_models_that_are_there() -> None:
+    """An entry for no model is stale."""
+    listed = {*MUST_FAIL, *NOT_YET, *NO_ORACLE}
+    assert not listed - set(NAMES)
