@@ -41,7 +41,7 @@ def expected(name: str) -> whole.Expected:
 
 
 @pytest.mark.parametrize("name", RUN)
-def test_a_model_gives_litertS_outputs(name: str) -> None:
+def test_a_model_gives_the_outputs_of_litert(name: str) -> None:
     """Integers exactly, floats within the tolerance of its kind; state through eight steps."""
     want = expected(name)
     if name in NO_ORACLE:

@@ -10,11 +10,13 @@ import pytest
 from sodalite import missing as missing_module
 from sodalite.build import Builder
 from sodalite.choice import Decline, MissingNode
-from sodalite.errors import UnsupportedOpError
-from sodalite.kernel import Reason
+from sodalite.errors import ShapeError, UnsupportedOpError
+from sodalite.hookspecs import hookimpl
+from sodalite.interpreter import Interpreter
+from sodalite.kernel import KernelSet, NodeSpec, Prepared, Reason
 from sodalite.missing import known, report
 from sodalite.model import open_model
-from sodalite.plugins import PluginInfo
+from sodalite.plugins import PluginInfo, Registry
 
 GENERATOR = Path(__file__).resolve().parents[1] / "generate_known.py"
 
@@ -157,3 +159,26 @@ def test_the_generator_keeps_what_it_does_not_know() -> None:
     text = generator["render"]("NEW_OP\tsomebody\t2.1.0 -\n")
     assert "NEW_OP\t-\t2.1.0 -\n" in text
     assert "custom:Predict\tsodalite-custom-example\t\n" in text
+
+
+def test_a_stale_shape_does_not_hide_what_is_missing() -> None:
+    """After a node nobody runs, shapes are the file's: a kernel that finds them wrong does not have the last word."""
+    kernels = KernelSet()
+
+    @kernels.prepare("RELU")
+    def prepare(node: NodeSpec) -> Prepared:
+        raise ShapeError("input is too small")
+
+    class Plugin:
+        name = "picky"
+
+        @hookimpl
+        def sodalite_kernels(self) -> KernelSet:
+            return kernels
+
+    g = Builder()
+    x = g.input("x", (1,), "float32")
+    g.output(g.op("RELU", [g.op("SPACE_TO_BATCH_ND", [x], [("y", (1,), "float32")])], [("z", (1,), "float32")]))
+    interpreter = Interpreter(model_content=g.finish(), registry=Registry.of([Plugin()]))
+    with interpreter, pytest.raises(UnsupportedOpError, match="SPACE_TO_BATCH_ND"):
+        interpreter.allocate_tensors()
