@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("plugin", help="its name in entry-point group sodalite.plugin.v1")
     parser.add_argument("pattern", nargs="*", default=["*"], help="case ids, as for a shell; default: all")
     parser.add_argument("--family", choices=FAMILIES, help="only make the cases of this module")
+    parser.add_argument("--first", action="store_true", help="stop at the first case that is wrong")
     parser.add_argument("--all", action="store_true", help="print the cases that agree, too")
     given = parser.parse_args(arguments)
     kernels = kernels_of(given.plugin)
@@ -50,8 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         counts[verdict.kind] += 1
         if given.all or verdict.kind != "agrees":
             print(f"{case.id} {verdict}")
+        if given.first and verdict.kind in ("wrong", "unjudged"):
+            break
     said = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
-    print(f"{len(chosen)} cases: {said}; {time.perf_counter() - start:.1f} s, SODALITE_SEED={BASE_SEED}")
+    print(f"{sum(counts.values())} of {len(chosen)} cases: {said}; {time.perf_counter() - start:.1f} s, SODALITE_SEED={BASE_SEED}")
     return 1 if counts["wrong"] or counts["unjudged"] else 0
 
 

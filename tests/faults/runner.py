@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plant a fault into a copy of one package, run the checks that should catch it, and say whether they did.
+
+    python tests/faults/runner.py [--list] [NAME ...]
+
+Nothing in the checkout changes: the copy is put first on the path of the child that runs the checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120
+
+
+class Fault(NamedTuple):
+    """name: what is wrong, in a few words; file: from the root; old: text that is there once; new: the faulty text.
+
+    checks: what must fail then: ids for pytest, or "cases PATTERN" for cpu_ref's conformance cases.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    checks: tuple[str, ...]
+
+
+class Stale(AssertionError):  # noqa: N818  the catalogue is what is wrong
+    """The text to be replaced is not in the file, or more than once."""
+
+
+def planted(fault: Fault, into: Path) -> Path:
+    """Copy the package of *fault* below *into* with the fault in it; the folder to put on the path."""
+    source, inside = fault.file.split("/src/", 1)
+    shutil.copytree(ROOT / source / "src", into, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so"))
+    file = into / inside
+    text = file.read_text(encoding="utf-8")
+    if text.count(fault.old) != 1:
+        raise Stale(f"{fault.name}: {fault.file} holds the text to replace {text.count(fault.old)} times, wanted once")
+    file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+    return into
+
+
+def run_checks(checks: Iterable[str], path: Path | None = None) -> tuple[bool, str]:
+    """Whether all *checks* pass with *path* first on the path, and what was printed."""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_MAX_EXAMPLES": "50"}
+    if path is not None:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH", "")]))
+    passed, said = True, []
+    for command in _commands(list(checks)):
+        try:
+            done = subprocess.run(
+                [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False, f"no end after {PATIENCE_S} s"
+        said.append(done.stdout[-3000:] + done.stderr[-2000:])
+        if done.returncode not in (0, 1):  # 2 and up: nothing ran, so nothing was caught
+            raise Stale(f"{' '.join(command)} ended with {done.returncode}:\n{said[-1]}")
+        passed &= done.returncode == 0
+        if not passed:
+            break
+    return passed, "\n".join(said)
+
+
+def _commands(checks: list[str]) -> list[list[str]]:
+    cases = [c.removeprefix("cases ") for c in checks if c.startswith("cases ")]
+    tests = [c for c in checks if not c.startswith("cases ")]
+    commands = []
+    if cases:
+        commands.append(["-m", "sodalite_testkit", "cpu_ref", "--first", *cases])
+    if tests:
+        commands.append(["-m", "pytest", "-x", "-q", "-p", "no:xdist", "-p", "no:randomly", *tests])
+    return commands
+
+
+def caught(fault: Fault) -> tuple[bool, str]:
+    """Whether the checks of *fault* fail once it is planted, and what they printed."""
+    with tempfile.TemporaryDirectory(prefix="fault-") as folder:
+        passed, said = run_checks(fault.checks, planted(fault, Path(folder) / "src"))
+    return not passed, said
+
+
+def main() -> int:
+    from catalogue import FAULTS  # noqa: PLC0415  it imports Fault from here
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="print the faults and where they are planted")
+    parser.add_argument("name", nargs="*", help="only faults whose name holds one of these words")
+    given = parser.parse_args()
+    chosen = [f for f in FAULTS if not given.name or any(part in f.name for part in given.name)]
+    missed = 0
+    for fault in chosen:
+        if given.list:
+            print(f"{fault.name}: {fault.file}")
+            continue
+        start = time.perf_counter()
+        found, said = caught(fault)
+        missed += not found
+        print(f"{'caught' if found else 'MISSED'} {time.perf_counter() - start:5.1f} s  {fault.name}", flush=True)
+        if not found:
+            print(said)
+    print(f"{len(chosen)} faults" + ("" if given.list else f", {missed} missed"))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.modules.setdefault("runner", sys.modules["__main__"])
+    sys.exit(main())

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks are checked: every fault of the catalogue, planted into a copy of the code, makes its checks fail."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "faults"))
+
+from catalogue import FAULTS
+from runner import ROOT, Fault, Stale, caught, planted, run_checks
+
+pytestmark = [pytest.mark.slow, pytest.mark.oracle]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name.replace(" ", "_"))
+def test_a_fault_is_caught(fault: Fault) -> None:
+    found, said = caught(fault)
+    assert found, f"nobody noticed: {fault.name}\n{said}"
+
+
+def test_without_faults_the_same_checks_pass() -> None:
+    """Else a check that always fails would seem to catch everything."""
+    checks = dict.fromkeys(check for fault in FAULTS for check in fault.checks)
+    passed, said = run_checks(checks)
+    assert passed, said
+
+
+def test_there_are_forty_faults_over_all_packages() -> None:
+    """Each of its own name, and each package has its share."""
+    assert len(FAULTS) >= 40
+    assert max(Counter(f.name for f in FAULTS).values()) == 1
+    shares = Counter(f.file.split("/src/")[0] for f in FAULTS)
+    assert set(shares) == {"schema", "core", "plugins/cpu_ref"}
+    assert min(shares.values()) >= 5
+
+
+def test_the_copy_is_what_runs(tmp_path: Path) -> None:
+    """A package imported by the checks comes from the copy; a text that is not there once is an error."""
+    where = "import sodalite.arena, sys; sys.exit(0 if sodalite.arena.ALIGNMENT == 3 else 1)"
+    fault = Fault("x", "core/src/sodalite/arena.py", "ALIGNMENT = 64", "ALIGNMENT = 3", ())
+    import os  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    env = {**os.environ, "PYTHONPATH": str(planted(fault, tmp_path / "copy"))}
+    assert subprocess.run([sys.executable, "-c", where], cwd=ROOT, env=env, check=False).returncode == 0
+    with pytest.raises(Stale, match="0 times, wanted once"):
+        planted(fault._replace(old="ALIGNMENT = 65"), tmp_path / "other")
