@@ -118,6 +118,18 @@ def remembers(buffers: Buffers) -> Step:
     return step
 
 
+def bound_to_the_first_inputs(buffers: Buffers) -> Step:
+    """Keep what was there on the first run."""
+    kept: list[Any] = []
+
+    def step() -> None:
+        if not kept:
+            kept.append(np.array(buffers.inputs[0]))
+        np.negative(kept[0], out=buffers.outputs[0])
+
+    return step
+
+
 def hoards(buffers: Buffers) -> Step:
     """Keep a copy of every output."""
     kept = []
@@ -145,6 +157,7 @@ CAUGHT = {
     "old output": (kernels(stepping(reads_old_output)), "nothing outside the buffers is read"),
     "outside": (kernels(stepping(reads_past_the_end)), "nothing outside the buffers is read"),
     "second run": (kernels(remembers), "the second run gives the same bits"),
+    "other inputs": (kernels(bound_to_the_first_inputs), "a step follows its inputs"),
     "no callable": (kernels(lambda _: None), "bind returns a step"),  # type: ignore[arg-type, return-value]
     "shape": (kernels(stepping(negative), shapes=((3, 4),)), "a step runs to its end"),
     "form of shape": (kernels(stepping(negative), shapes=([12],)), "prepare answers in the agreed form"),

@@ -2,8 +2,8 @@
 """Run a case straight through a plugin's prepare and bind, in guarded memory, without core's plan.
 
 Every array lies between guard bytes; outputs and scratch hold a pattern before each run; inputs are read-only and are
-compared afterwards. The step runs three times: as it is, again, and with other patterns in everything that it must not
-read. A rule of the kernel contract that does not hold is a ``Broken`` that names the rule.
+compared afterwards. The step runs as it is, again, with other patterns in everything that it must not read, on other
+inputs, and in place where it says it can. A rule of the kernel contract that does not hold is a ``Broken`` that names the rule.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 from sodalite.dtypes import DTYPES, OBJECTS, memory_dtype
+from sodalite.errors import SodaliteError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, Kernel, KernelSet, Mode, NodeSpec, Prepared, Step, Unsupported
 from sodalite_schema import enum_name, field_defaults, field_enum, options_kind
 
 from .case import CONSTANT, FED, VARIABLE, Case, Tensor
+
+Turn = tuple[tuple[Array, ...], tuple[Array, ...]]  # outputs, and variables as they were left
 
 GUARD = 128  # bytes before and after every array: more than any vector
 ALIGNMENT = 64
@@ -139,6 +142,7 @@ def run(case: Case, kernels: Iterable[Kernel] | KernelSet, *, mode: Mode | None 
     first = memory.turn(step, case.steps, PATTERNS[0])
     _same(first, memory.turn(step, case.steps, PATTERNS[0]), "the second run gives the same bits")
     _full(first, memory.turn(step, case.steps, PATTERNS[1]), memory)
+    _other_inputs(case, kernels, memory, step, first)
     again = _Memory(case, node)
     twin = prepare(case, kernels, again.node)
     again.lay_out(twin)
@@ -153,6 +157,24 @@ def run(case: Case, kernels: Iterable[Kernel] | KernelSet, *, mode: Mode | None 
         np.array(prepared.values[i]) if i in prepared.values else a for i, a in enumerate(first[0])
     )
     return Outcome(outputs, first[1], prepared)
+
+
+def _other_inputs(
+    case: Case, kernels: Iterable[Kernel] | KernelSet, memory: _Memory, step: Step, first: Turn
+) -> None:
+    """The same step on other inputs gives what a fresh one does, and then the first outputs again."""
+    other = permuted(case, lambda a: a.reshape(-1)[::-1].reshape(a.shape), lambda t: t.role == FED)
+    try:
+        wanted = evaluate(other, kernels)
+    except (Unsupported, SodaliteError, Broken):
+        return  # inputs that say where or how many need not make sense in another order
+    starts = memory.start
+    memory.start = [None if t is None else t.values for t in other.inputs]
+    got = memory.turn(step, case.steps, PATTERNS[0])[0]
+    memory.start = starts
+    rule = "a step follows its inputs"
+    _same((wanted, ()), (got, ()), rule)
+    _same(first, memory.turn(step, case.steps, PATTERNS[0]), rule)
 
 
 def evaluate(case: Case, kernels: Iterable[Kernel] | KernelSet) -> tuple[Array, ...]:
@@ -327,7 +349,7 @@ class _Memory:
                 raise Broken("emitted arrays are the kernel's own", f"output {i} lies in input {j}")
         self.emitted[i] = array
 
-    def turn(self, step: Step, steps: int, pattern: int) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    def turn(self, step: Step, steps: int, pattern: int) -> Turn:
         """Reset everything, run *steps* times, check; copies of the outputs and of the variables."""
         for held, start in zip(self.inputs, self.start, strict=True):
             if held is not None and start is not None:
@@ -407,9 +429,6 @@ def _bind(prepared: Prepared, memory: _Memory) -> Step:
     if not callable(step):
         raise Broken("bind returns a step", f"got {type(step).__name__}")
     return step
-
-
-Turn = tuple[tuple[Array, ...], tuple[Array, ...]]
 
 
 def _same(first: Turn, second: Turn, rule: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..case import ROWS, Case, Tensor, case, const, fed, limits, out, q
+from ..case import ROWS, Case, Tensor, case, const, fed, generator, limits, out, q
 from ..tolerance import NEAR, SUMS
 
 # Levels of the input may fall on the other side of a half when its scale is rounded otherwise: one step of one product.
@@ -222,6 +222,19 @@ def _extremes(dtype: str) -> Iterator[Case]:
             const(np.array([0, 1, -1, 7], bias_type(dtype)), quant=q(0.0001)),
             out(dtype, q(0.0001 / scale, zo)),
             note=f"extremes{place}",
+        )
+    if dtype == "int8":
+        # sums that cancel, after any partial sum of a matrix product has gone beyond what float32 holds exactly
+        rng = generator("conv_cancels")
+        half = rng.integers(120, 128, (4, 20000))
+        w = np.concatenate([half, -rng.permuted(half, axis=1)], axis=1)
+        yield _conv(
+            G((1, 1, 4, 40000), (1, 1), 4),
+            fed(np.full((1, 1, 4, 40000), 127, np.int8), quant=q(1.0)),
+            const(w.astype(np.int8).reshape(4, 1, 1, -1), quant=q(1.0)),
+            const(np.array([0, 1, -1, 7], np.int32), quant=q(1.0)),
+            out("int8", q(1.0)),
+            note="cancels",
         )
     # small sums around every tie of both roundings
     x = np.arange(-120, 120).reshape(1, 1, -1, 1) if low < 0 else np.arange(0, 240).reshape(1, 1, -1, 1)
