@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from models_expected import MUST_FAIL, given_for, steps_for, tolerance_for
+from models_expected import MUST_FAIL, given_for, resized, steps_for, tolerance_for
 from sodalite.errors import SodaliteError
 from sodalite_testkit import oracle as oracles
 from sodalite_testkit import whole
@@ -33,7 +33,7 @@ def report(root: Path, name: str, how: dict[str, Any]) -> whole.Report:
         elif oracles.missing():
             return whole.Report(name, SILENT, text=str(oracles.missing()))
         else:
-            want = whole.fresh(root, name, given=given_for(name), steps=steps_for(name))
+            want = whole.fresh(root, name, given=given_for(name), steps=steps_for(name), resize=resized)
         said = whole.check(root, name, want, tolerance_for(name), **how) if want.outputs else None
         if said is None:
             whole.run(root / name, want.inputs, **how)
@@ -48,6 +48,7 @@ def report(root: Path, name: str, how: dict[str, Any]) -> whole.Report:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--plugins", help="kernels of these plugins only, in this order")
+    parser.add_argument("--not-yet", action="store_true", help="print NOT_YET of models_expected.py as it should be")
     parser.add_argument("name", nargs="*", help="only models whose path holds one of these")
     given = parser.parse_args()
     root = whole.folder()
@@ -62,12 +63,17 @@ def main() -> int:
         start = time.perf_counter()
         said = report(root, name, how)
         counts[said.kind] += 1
+        if given.not_yet:
+            if said.kind == whole.MISSING:
+                print(f'    "{name}": "{" ".join(said.operators)}",')
+            continue
         more = {
             whole.WITHIN: f" (largest difference {said.worst:.3g})",
             whole.MISSING: f" ({', '.join(said.operators)})",
         }.get(said.kind, f" ({said.text.splitlines()[0][:150]})" if said.text else "")
         print(f"{name}: {said.kind}{more}  {time.perf_counter() - start:.2f} s", flush=True)
-    print(", ".join(f"{n} {kind}" for kind, n in counts.most_common()))
+    if not given.not_yet:
+        print(", ".join(f"{n} {kind}" for kind, n in counts.most_common()))
     return 1 if counts[whole.WRONG] or counts[whole.FAILED] else 0
 
 

@@ -41,6 +41,8 @@ def run(interpreters: Any, model: bytes, runs: list[list[Any]], resolver: str) -
     }[resolver]
     lite = interpreters.Interpreter(model_content=model, experimental_op_resolver_type=chosen, num_threads=1)
     given = lite.get_input_details()
+    # LiteRT takes the address of a scalar string for its text: give it a vector of one
+    runs = [[a.reshape(1) if a.dtype == object and not a.ndim else a for a in inputs] for inputs in runs]
     if runs:
         for detail, array in zip(given, runs[0], strict=True):
             if tuple(detail["shape"]) != array.shape:

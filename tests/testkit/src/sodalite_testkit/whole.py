@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import sodalite
 from sodalite.errors import SodaliteError, UnsupportedOpError
-from sodalite.graph import Array
+from sodalite.graph import Array, Shape
 
 from .case import draw, generator
 from .oracle import oracle
@@ -89,13 +89,25 @@ def _runs(file: Any, prefix: str) -> tuple[tuple[Array, ...], ...]:
     return tuple(tuple(run[i] for i in sorted(run)) for _, run in sorted(found.items()))
 
 
-def fresh(root: Path, name: str, *, given: Sequence[Any] = (), steps: int = 1, resolver: str = "ref") -> Expected:
-    """Ask the oracle, on drawn inputs. given: values for the first inputs instead; steps: runs without a reset."""
+def fresh(
+    root: Path,
+    name: str,
+    *,
+    given: Sequence[Any] = (),
+    steps: int = 1,
+    resize: Callable[[Shape], Shape] = lambda shape: shape,
+    resolver: str = "ref",
+) -> Expected:
+    """Ask the oracle, on drawn inputs.
+
+    given: values for the first inputs instead; steps: runs without a reset; resize: an input's shape -> the shape to give.
+    """
     model = (root / name).read_bytes()
     with sodalite.Interpreter(model_content=model) as interpreter:
         details = interpreter.get_input_details()
     runs = tuple(
-        tuple(_input(name, d, i, step, given) for i, d in enumerate(details)) for step in range(steps)
+        tuple(_input(name, d, resize(_shape(d)), i, step, given) for i, d in enumerate(details))
+        for step in range(steps)
     )
     answer = oracle().ask_runs(model, runs, resolver)
     if answer.kind != "ok":
@@ -103,8 +115,11 @@ def fresh(root: Path, name: str, *, given: Sequence[Any] = (), steps: int = 1, r
     return Expected(runs, answer.runs)
 
 
-def _input(name: str, detail: dict[str, Any], place: int, step: int, given: Sequence[Any]) -> Array:
-    shape = tuple(int(n) for n in detail["shape"])
+def _shape(detail: dict[str, Any]) -> Shape:
+    return tuple(int(n) for n in detail["shape"])
+
+
+def _input(name: str, detail: dict[str, Any], shape: Shape, place: int, step: int, given: Sequence[Any]) -> Array:
     kind = np.dtype(detail["dtype"])
     if place < len(given):
         return np.full(shape, given[place], kind)
@@ -121,13 +136,13 @@ def run(model: str | Path, inputs: Iterable[Sequence[Array]], **how: Any) -> tup
     """The outputs of successive runs through sodalite.Interpreter; *how*: its keyword arguments."""
     with sodalite.Interpreter(model_path=str(model), **how) as interpreter:
         given = interpreter.get_input_details()
-        interpreter.allocate_tensors()
-        answers = []
+        answers: list[tuple[Array, ...]] = []
         for arrays in inputs:
-            for detail, array in zip(given, arrays, strict=True):
-                if tuple(detail["shape"]) != array.shape:
-                    interpreter.resize_tensor_input(detail["index"], array.shape)
-                    interpreter.allocate_tensors()
+            odd = [(d["index"], a.shape) for d, a in zip(given, arrays, strict=True) if _shape(d) != a.shape]
+            for index, shape in odd:
+                interpreter.resize_tensor_input(index, shape)
+            if odd or not answers:
+                interpreter.allocate_tensors()
             for detail, array in zip(given, arrays, strict=True):
                 interpreter.set_tensor(detail["index"], array)
             interpreter.invoke()
