@@ -6,7 +6,7 @@ from __future__ import annotations
 from runner import Fault
 
 READER = "schema/tests/test_schema_reader.py"
-WRITER = "schema/tests/test_schema_writer.py"
+WRITER = "build/tests/test_writer.py"
 PLAN = "core/tests/test_plan.py"
 CONTRACT = "core/tests/test_contract.py"
 MODEL = "core/tests/test_model.py"
@@ -65,17 +65,17 @@ SCHEMA = (
     ),
     Fault(
         "buffers aligned to 4",
-        "schema/src/sodalite_schema/writer.py",
+        "build/src/sodalite_build/writer.py",
         "builder.Prep(max(align, 4), array.nbytes)",
         "builder.Prep(4, array.nbytes)",
         (f"{WRITER}::test_buffer_data_is_aligned_to_16",),
     ),
     Fault(
         "defaults compared with zero",
-        "schema/src/sodalite_schema/writer.py",
+        "build/src/sodalite_build/writer.py",
         "return None if number == field.default else number",
         "return None if number == 0 else number",
-        (WRITER, "core/tests/test_build.py"),
+        (WRITER, "build/tests/test_builder.py"),
     ),
 )
 
@@ -106,7 +106,7 @@ CORE = (
         "core/src/sodalite/packing.py",
         "rows >>= 8 - bits",
         "rows.view(np.uint8)[...] >>= 8 - bits",
-        (f"{MODEL}::test_constants_in_memory_form", "core/tests/test_build.py"),
+        (f"{MODEL}::test_constants_in_memory_form", "build/tests/test_builder.py"),
     ),
     Fault(
         "alias when the input lives on",

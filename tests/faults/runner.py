@@ -109,7 +109,7 @@ def main() -> int:
         start = time.perf_counter()
         try:
             found, said = caught(fault)
-        except Stale as why:
+        except (Stale, OSError) as why:
             found, said = False, str(why)
         missed += not found
         print(f"{'caught' if found else 'MISSED'} {time.perf_counter() - start:5.1f} s  {fault.name}", flush=True)
