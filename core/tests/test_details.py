@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from core_graphs import Rows
-from sodalite.details import op_details, tensor_details
 from sodalite.graph import Quant, Sparsity
+from sodalite.values import op_details, tensor_details
 
 
 def _quant(scales, zero_points, **more):

@@ -173,8 +173,8 @@ def test_sources(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, "give model_path or model_content: neither was given"),
-        ({"model_path": "a", "model_content": b"b"}, "give model_path or model_content, not both"),
+        ({}, "give either model_path or model_content; got neither"),
+        ({"model_path": "a", "model_content": b"b"}, "give either model_path or model_content; got both"),
         ({"model_content": b"", "num_threads": 0}, "num_threads is an int >= 1, got 0"),
         ({"model_content": b"", "num_threads": "2"}, "num_threads is an int >= 1, got '2'"),
         (
@@ -236,17 +236,6 @@ def test_reference_kernels_on_request():
             model_content=chain("custom:Double"), registry=registry, experimental_op_resolver_type=resolver
         )
         assert it.explain().owners == {owner: 1}
-
-
-def test_custom_operators_come_from_plugins():
-    """InterpreterWithCustomOps runs what plugins offer, and says so when given C++ functions."""
-    model = chain("custom:Double")
-    registry = Registry.of([Plugin()])
-    sodalite.InterpreterWithCustomOps(model_content=model, registry=registry).allocate_tensors()
-    with pytest.raises(
-        UnsupportedOpError, match=r"custom_op_registerers \(Register_Mine\) are C\+\+ functions"
-    ):
-        sodalite.InterpreterWithCustomOps(custom_op_registerers=["Register_Mine"], model_content=model)
 
 
 # Running
@@ -434,7 +423,7 @@ CALLS = {
     "a name for an index": (
         lambda it: it.set_tensor("x", 0),
         TypeError,
-        "a tensor is named by its index, an int; got 'x' (get_input_details() lists them)",
+        "a tensor is named by its index, an int, got 'x'; get_input_details() lists them",
     ),
     "no such subgraph": (
         lambda it: it.get_tensor(0, 3),
@@ -500,11 +489,6 @@ CALLS = {
         lambda it: it.get_signature_runner("f"),
         ValueError,
         'no signature "f"; the model\'s signatures: none; use set_tensor, invoke and get_tensor',
-    ),
-    "native handle": (
-        lambda it: it._native_handle(),
-        RuntimeError,
-        "there is no C++ interpreter behind this one, so it has no native handle",
     ),
 }
 
@@ -828,7 +812,7 @@ def test_running_inside_a_run(two):
 
     two.invoke(observe=observe)
     assert len(said) == 6
-    assert said[0] == "cannot run while the interpreter is running: called from inside invoke()"
+    assert said[0] == "cannot run inside invoke()"
     two.invoke()
 
 
@@ -951,12 +935,12 @@ def test_closing(two):
     ):
         with pytest.raises(RuntimeError, match="the interpreter is closed: make a new one"):
             call()
-    assert repr(two) == "<sodalite.Interpreter, closed>"
+    assert repr(two) == "<sodalite.Interpreter (closed)>"
 
 
 def test_with():
     with interpreter(chain("custom:Double")) as it:
-        assert '"x" float32 (1, 4) -> "y0" float32 (1, 4)' in repr(it)
+        assert repr(it) == "<sodalite.Interpreter model>"
     assert "closed" in repr(it)
 
 

@@ -85,7 +85,7 @@ def test_ragged_lists():
 
 def test_floats_for_a_quantised_tensor():
     """The message gives the tensor's formula."""
-    with pytest.raises(ShapeError, match=r"takes uint8, got float32; it holds q of real = 0.5 \* \(q - 3\)"):
+    with pytest.raises(ShapeError, match=r"takes uint8, got float32; it holds q of real = 0.5 \* \(q - 3\); sodalite.load\(...\) quantises"):
         fit(np.ones(2, np.float32), spec("uint8", scale=0.5, zero_point=3))
 
 

@@ -23,7 +23,7 @@ _WHERE = {
     " UnsupportedOpError",
     "graph": "Graph Node Quant Signature TensorSpec",
     "hookspecs": "hookimpl hookspec",
-    "interpreter": "Interpreter InterpreterWithCustomOps OpResolverType load_delegate",
+    "interpreter": "Interpreter OpResolverType load_delegate",
     "kernel": "Buffers GroupSpec Kernel KernelSet Member Mode NodeSpec Prepared Quality Reason Unsupported",
     "limits": "Limits",
     "model": "Model open_model",

@@ -17,7 +17,7 @@ from .graph import Array, Graph, TensorSpec
 from .interpreter import Interpreter
 from .model import Model, open_model
 from .signature import check_names
-from .values import called, fit, from_real, misshapen, quantised, to_real
+from .values import admits, called, fit, from_real, misshapen, quantised, to_real
 
 if TYPE_CHECKING:
     from typing import Self
@@ -99,12 +99,10 @@ class _Callable(ABC):
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]:
-        """Name -> tensor, of what a call runs."""
         return self._entry.inputs
 
     @property
     def outputs(self) -> Mapping[str, TensorSpec]:
-        """Name -> tensor, of what a call runs."""
         return self._entry.outputs
 
     def explain(self) -> Any:
@@ -134,7 +132,7 @@ class _Callable(ABC):
 
 
 class Session(_Callable):
-    """A model's own memory and state for one thread; weights are shared with the model. Made by ``model.session()``."""
+    """Memory and state for one thread, made by ``model.session()``; weights are shared with the model."""
 
     def __init__(self, interpreter: Interpreter, entries: Mapping[str, Entry], label: str, **how: bool) -> None:
         super().__init__(entries, label, **how)
@@ -145,15 +143,14 @@ class Session(_Callable):
         yield self._interpreter
 
     def close(self) -> None:
-        """Release the session's memory."""
+        """Release memory."""
         self._interpreter.close()
 
 
 class LoadedModel(_Callable):
-    """A model, ready to be called from any thread. Made by ``sodalite.load``.
+    """A model, ready to be called from any thread, made by ``sodalite.load``.
 
-    Each thread that calls gets a session of its own for the time of the call; a model with state (variables or
-    resources) has one session, and calls wait for each other.
+    Each call gets memory of its own; with state (variables or resources) there is one, and calls wait for each other.
     """
 
     def __init__(self, model: Model, arguments: Mapping[str, Any], **how: bool) -> None:
@@ -191,7 +188,7 @@ class LoadedModel(_Callable):
         raise RuntimeError(f"{self._label} is closed: load it again")
 
     def session(self) -> Session:
-        """Memory and state of its own for one thread, without loading or packing weights again."""
+        """Memory and state of its own for one thread; it costs little."""
         return Session(self._interpreter(), self._entries, self._label, **self._how)
 
     def close(self) -> None:
@@ -213,8 +210,7 @@ def load(
     """The model in *source*, a path, bytes or an open binary file, as a callable.
 
     raw: integers in and out for quantised tensors. resize: dimensions that the file fixes follow the input too.
-    copy: read a file into memory instead of mapping it. arguments: keyword arguments of ``Interpreter``.
-    Raises ModelError if it cannot be read, UnsupportedOpError if no plugin runs some operator.
+    arguments: keyword arguments of ``Interpreter``. Raises ModelError, UnsupportedOpError.
     """
     model = LoadedModel(open_model(source, copy=copy), arguments, raw=raw, resize=resize)
     try:
@@ -236,7 +232,7 @@ def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array
         return array
     if array.ndim == 0 and all(n in (1, -1) for n in shape):  # a number, for a tensor of one element
         return array.reshape((1,) * len(shape))
-    if len(shape) != array.ndim or any(a not in (-1, n) for a, n in zip(shape, array.shape, strict=True)):
+    if not admits(shape, array.shape):
         hint = "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try other shapes"
         raise misshapen(array, shape, called(spec, "input"), hint)
     return array

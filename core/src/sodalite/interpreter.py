@@ -15,15 +15,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from .choice import Settings
 from .delegate import Delegate
-from .details import op_details, tensor_details
 from .dtypes import OBJECTS
-from .errors import DelegateError, DelegateLoadError, ShapeError, UnsupportedOpError, printable
+from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Shape, TensorSpec
 from .kernel import GENERATIONS, Mode, Quality
 from .limits import Limits
@@ -32,7 +31,7 @@ from .plan import Observer
 from .plugins import Registry
 from .runner import Explanation, Memory, Runner
 from .signature import SignatureRunner
-from .values import called, fit, misshapen
+from .values import admits, called, fit, misshapen, op_details, tensor_details
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,11 +42,7 @@ R = TypeVar("R")
 
 @enum.unique
 class OpResolverType(enum.Enum):
-    """Which kernels may run.
-
-    AUTO, BUILTIN: any plugin's. BUILTIN_REF: only those of plugins without SIMD kernels.
-    BUILTIN_WITHOUT_DEFAULT_DELEGATES: any plugin's, and SODALITE_DELEGATES is not read.
-    """
+    """Which kernels may run: any; with BUILTIN_REF, only those of plugins without SIMD kernels."""
 
     AUTO = 0
     BUILTIN = 1
@@ -66,8 +61,8 @@ def load_delegate(
     file = os.path.basename(name)
     if file != name or file.endswith((".so", ".dll", ".dylib")) or ".so." in file:
         raise DelegateLoadError(
-            f'"{printable(name)}" is a C delegate library, which Sodalite does not load: its delegates are Python plugins,'
-            f" asked for by name; install one (see `sodalite plugins`), or leave the delegate out to run on kernels"
+            f'"{printable(name)}" is a C delegate library, which Sodalite does not load: delegates are plugins, asked for by'
+            f" name; install one, or leave the delegate out"
         )
     try:
         return (Registry.load() if registry is None else registry).delegate(name, options)
@@ -144,9 +139,7 @@ class Interpreter:
     ) -> None:
         named = model_path is not None and model_path != ""
         if named == (model_content is not None):
-            raise ValueError(
-                "give model_path or model_content" + (", not both" if named else ": neither was given")
-            )
+            raise ValueError(f"give either model_path or model_content; got {'both' if named else 'neither'}")
         resolver = experimental_op_resolver_type
         if not isinstance(resolver, OpResolverType):
             raise ValueError(f"experimental_op_resolver_type is an OpResolverType, got {resolver!r}")
@@ -154,12 +147,8 @@ class Interpreter:
             raise ValueError(f"num_threads is an int >= 1, got {num_threads!r}")
         if on_delegate_error not in ("fallback", "raise"):
             raise ValueError(f'on_delegate_error is "fallback" or "raise", got {on_delegate_error!r}')
-        mode = Mode() if mode is None else mode
-        mode = replace(
-            mode,
-            arithmetic=mode.arithmetic if arithmetic is None else arithmetic,
-            threads=mode.threads if num_threads is None else num_threads,
-        )
+        asked = {"arithmetic": arithmetic, "threads": num_threads}
+        mode = replace(mode or Mode(), **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
         if mode.arithmetic not in GENERATIONS:
             raise ValueError(f"arithmetic is one of {', '.join(GENERATIONS)}; got {mode.arithmetic!r}")
 
@@ -169,13 +158,8 @@ class Interpreter:
         wanted: list[Any] = list(experimental_delegates or ())
         if delegates is not None:
             wanted += [delegates] if isinstance(delegates, str) else delegates
-        elif (
-            experimental_delegates is None
-            and resolver is not OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        ):
-            wanted += [
-                name.strip() for name in os.environ.get("SODALITE_DELEGATES", "").split(",") if name.strip()
-            ]
+        elif experimental_delegates is None and resolver is not OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES:
+            wanted += filter(None, map(str.strip, os.environ.get("SODALITE_DELEGATES", "").split(",")))
         source: Any = model_path if named else model_content
         own_model = not hasattr(source, "graphs")  # a Model already open is shared, not closed here
         self._model: Model = open_model(source, copy=copy) if own_model else source
@@ -223,26 +207,13 @@ class Interpreter:
         self.close()
 
     def __repr__(self) -> str:
-        if not self._release.alive:
-            return "<sodalite.Interpreter, closed>"
-        graph = self._model.graphs[0]
-        sides = (
-            ", ".join(
-                f'"{printable(t.name)}" {t.dtype} {self._shape(t.index)}'
-                for t in map(graph.tensors.__getitem__, side)
-            )
-            for side in (graph.inputs, graph.outputs)
-        )
-        return f"<sodalite.Interpreter {self._model.label}: {' -> '.join(sides)}>"
+        return f"<sodalite.Interpreter {self._model.label if self._release.alive else '(closed)'}>"
 
     # Running
 
     @_exclusive
     def allocate_tensors(self) -> None:
-        """Choose a kernel for every node and place all memory; needed before values are set, and after a resize.
-
-        UnsupportedOpError lists every operator that nothing installed runs.
-        """
+        """Choose a kernel for every node and place all memory: needed first, and after a resize."""
         self._allocate(self._runner(0))
 
     @_exclusive
@@ -252,10 +223,7 @@ class Interpreter:
 
     @_exclusive
     def resize_tensor_input(self, input_index: int, tensor_size: Iterable[int], strict: bool = False) -> None:
-        """Give an input another shape; ``allocate_tensors`` is needed before the next run.
-
-        strict: only dimensions that ``shape_signature`` shows as -1 may change. ShapeError otherwise.
-        """
+        """Give an input another shape. strict: only dimensions that ``shape_signature`` shows as -1 may change."""
         self._resize(self._runner(0), input_index, tensor_size, strict=strict)
 
     @_exclusive
@@ -268,26 +236,19 @@ class Interpreter:
 
     @_exclusive
     def set_tensor(self, tensor_index: int, value: Any) -> None:
-        """Copy *value* into an input or variable tensor.
-
-        It has the tensor's shape and dtype, or is a Python number or list that fits exactly. ShapeError if not.
-        """
+        """Copy *value* into an input or variable tensor: an array of its dtype, or numbers that fit. Else ShapeError."""
         self._set(self._runner(0), tensor_index, value)
 
     @_exclusive
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> Any:
-        """A copy of a tensor's value: an array, for shape () a numpy scalar, for a resource None.
+        """A copy of a tensor's value: an array; for shape () a numpy scalar, for a resource None.
 
-        Inputs, outputs, variables and constants can be read; other tensors with
-        ``experimental_preserve_all_tensors=True``, else NoValueError once their memory was reused.
+        NoValueError for an intermediate tensor whose memory was used again.
         """
         return self._get(self._runner(subgraph_index), tensor_index)
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
-        """A function that returns a view of the tensor's memory; inputs and variables can be written through it.
-
-        The function may be kept; while a view is, allocating, running and resizing are refused.
-        """
+        """A function that returns a view of the tensor's memory. While one is held, memory is not moved."""
 
         def view() -> Array:
             return self._view(tensor_index)
@@ -306,9 +267,7 @@ class Interpreter:
 
     def get_tensor_details(self, subgraph_index: int = 0) -> list[dict[str, Any]]:
         """One dictionary a tensor of the subgraph, as ``get_input_details``."""
-        return [
-            self._get_tensor_details(t.index, subgraph_index) for t in self._graph(subgraph_index).tensors
-        ]
+        return [self._get_tensor_details(t.index, subgraph_index) for t in self._graph(subgraph_index).tensors]
 
     def num_subgraphs(self) -> int:
         return len(self._model.graphs)
@@ -323,9 +282,7 @@ class Interpreter:
         keys = [s.key for s in self._model.signatures]
         key = keys[0] if signature_key is None and len(keys) == 1 else signature_key
         if key is None or key not in keys:
-            known = (
-                ", ".join(f'"{printable(k)}"' for k in keys) or "none; use set_tensor, invoke and get_tensor"
-            )
+            known = ", ".join(f'"{printable(k)}"' for k in keys) or "none; use set_tensor, invoke and get_tensor"
             asked = "no signature_key was given" if key is None else f'no signature "{printable(key)}"'
             raise ValueError(f"{asked}; the model's signatures: {known}")
         return SignatureRunner(self, key)
@@ -360,9 +317,6 @@ class Interpreter:
             for s in self._model.signatures
         }
 
-    def _native_handle(self) -> NoReturn:
-        raise RuntimeError("there is no C++ interpreter behind this one, so it has no native handle")
-
     # What the methods above are made of: callers hold the lock
 
     def _graph(self, index: int) -> Graph:
@@ -393,9 +347,7 @@ class Interpreter:
         try:
             place = operator.index(index)
         except TypeError:
-            raise TypeError(
-                f"a tensor is named by its index, an int; got {index!r} (get_input_details() lists them)"
-            ) from None
+            raise TypeError(f"a tensor is named by its index, an int, got {index!r}; get_input_details() lists them") from None
         if not 0 <= place < len(tensors):
             raise ShapeError(f"there is no tensor {place}; the subgraph has {len(tensors)}, numbered from 0")
         return tensors[place]
@@ -407,23 +359,19 @@ class Interpreter:
             return self._lock
         name = next((t.name for t in threading.enumerate() if t.ident == self._thread), str(self._thread))
         raise RuntimeError(
-            f'the interpreter is in use by thread "{name}": give each thread its own, or use sodalite.load(...), whose'
-            f" models may be called from several threads"
+            f'the interpreter is in use by thread "{name}": give each thread its own, or use sodalite.load(...)'
         )
 
     def _free(self, doing: str) -> None:
         """Refuse to move memory under views, or while running."""
         if self._running:
-            raise RuntimeError(
-                f"cannot {doing} while the interpreter is running: called from inside invoke()"
-            )
+            raise RuntimeError(f"cannot {doing} inside invoke()")
         if self._held:
             gc.collect()  # views in dead cycles
         if self._held:
             names = ", ".join(sorted({held.what for held in self._held}))
             raise RuntimeError(
-                f"cannot {doing}: views of {names} are held; keep the function that tensor() returned and call it when"
-                f" needed, or copy the view"
+                f"cannot {doing}: views of {names} are held; keep the function that tensor() returned, or copy the view"
             )
 
     def _allocate(self, runner: Runner) -> None:
@@ -449,12 +397,8 @@ class Interpreter:
             raise ShapeError(f"{where}: a shape is a list of ints, got {size!r}") from None
         if strict:
             allowed = runner.shape(spec.index) if spec.signature is None else spec.signature
-            if len(shape) != len(allowed) or any(
-                a not in (-1, n) for a, n in zip(allowed, shape, strict=True)
-            ):
-                raise ShapeError(
-                    f"{where}: only dimensions shown as -1 may change; shape is {allowed}, got {shape}"
-                )
+            if not admits(allowed, shape):
+                raise ShapeError(f"{where}: only dimensions shown as -1 may change; shape is {allowed}, got {shape}")
         self._free("resize")
         runner.resize(spec.index, shape)
 
@@ -534,19 +478,6 @@ class Interpreter:
         if self._running:
             self._free("close")
         self._release()
-
-
-class InterpreterWithCustomOps(Interpreter):
-    """``Interpreter`` by another name; UnsupportedOpError if it is given custom_op_registerers."""
-
-    def __init__(self, custom_op_registerers: Sequence[Any] | None = None, **arguments: Any) -> None:
-        if custom_op_registerers:
-            names = ", ".join(printable(str(r)) for r in custom_op_registerers)
-            raise UnsupportedOpError(
-                f"custom_op_registerers ({names}) are C++ functions, which Sodalite does not call: install the plugin"
-                f" package that offers the operators, or write one (docs/tutorial.md), and leave the argument out"
-            )
-        super().__init__(**arguments)
 
 
 def _delegates(registry: Registry, wanted: Iterable[Any], own: list[Delegate]) -> Iterable[Delegate]:
