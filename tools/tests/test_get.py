@@ -227,6 +227,17 @@ def test_what_an_earlier_try_left(sodalite, tiny, index, tmp_path, ranges, begin
     assert content(only_path(sodalite("get", "tiny"))) == MODEL
 
 
+def test_what_a_killed_process_left_is_removed(sodalite, tiny, links, tmp_path):
+    links.joinpath(SDIST).write_bytes(tiny)
+    old, young = (tmp_path / f"cache/zoo/tiny/.new-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        (folder / "files").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    assert sodalite("get", "tiny").exit_code == 0
+    assert not old.exists()
+    assert young.exists()
+
+
 def test_two_at_once(tiny, index):
     """Both come to the same file; it is fetched once."""
     index.files[SDIST] = tiny

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +21,7 @@ from .zoo import ZooEntry, find
 
 Report = Callable[[str, int, "int | None"], None]  # what is happening, bytes done, bytes in all
 MANIFEST = "manifest.json"
+STALE_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,10 @@ def _fill(name: str, entry: ZooEntry, home: Path, report: Report) -> None:
     from .fetch import fetch  # noqa: PLC0415  needs unearth: 300 ms
     from .pipconf import pip_settings  # noqa: PLC0415
 
+    for left in home.parent.glob(".new-*"):  # by a process that was killed; a young one may be at work without locks
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE_S:
+                shutil.rmtree(left, ignore_errors=True)
     partial = made(cache_dir() / "partial") / entry.sha256
     fetch(
         entry,
