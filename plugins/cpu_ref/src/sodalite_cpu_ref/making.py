@@ -156,7 +156,7 @@ def cumsum(node: NodeSpec) -> Prepared:
         at = normalize_axis(ints(ins[1])[0], len(size))
         if not element_count(size):
             return
-        x, out = (np.moveaxis(a, at, 0) for a in (ins[0], outs[0]))
+        x, out = ins[0].swapaxes(at, 0), outs[0].swapaxes(at, 0)
         if reverse:
             x, out = x[::-1], out[::-1]
         if exclusive:

@@ -384,8 +384,10 @@ def reverse_sequence(node: NodeSpec) -> Prepared:
         raise ShapeError(f"seq_dim and batch_dim are both {seq}")
     vector(lengths, shape[batch])
 
+    order = (batch, seq, *(i for i in range(len(shape)) if i not in (batch, seq)))
+
     def work(ins: Arrays, outs: Arrays) -> None:
-        x, out = (np.moveaxis(a, (batch, seq), (0, 1)) for a in (ins[0], outs[0]))
+        x, out = ins[0].transpose(order), outs[0].transpose(order)
         for b, length in enumerate(ints(ins[1])):
             if not 0 <= length <= shape[seq]:
                 raise ShapeError(f"{called(lengths)}[{b}] is {length}, wanted 0 ... {shape[seq]}")
