@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import tflite_runtime
 import tflite_runtime.interpreter as tflite
 from PIL import Image
 from sodalite.build import Builder
+from sodalite_testkit.whole import FLOAT, folder, golden, recorded
 
 HERE = Path(__file__).parent
 COLOURS = ["red", "lime", "blue", "white", "black"]
@@ -136,24 +136,52 @@ def test_the_version():
     assert tflite_runtime.__git_version__.startswith("v2.14")
 
 
+@pytest.mark.models
+def test_a_classifier_script_on_a_real_model_and_photo():
+    """Google's MobileNet, quantised, sees a cat."""
+    root = folder()
+    if root is None:
+        pytest.skip("SODALITE_MODELS names no folder of real models")
+    files = {
+        "-m": "derived/mobilenet_v1_1.0_224_quant.rejoined.tflite",
+        "-i": "images/cat.bmp",
+        "-l": "labels/imagenet_labels.txt",
+    }
+    arguments = [str(item) for flag, name in files.items() for item in (flag, root / name)]
+    command = [sys.executable, str(HERE / "label_image.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["0.847059: Egyptian cat", "0.098039: tiger cat"]
+
+
 @pytest.mark.slow
 @pytest.mark.models
 @pytest.mark.filterwarnings("ignore")  # what librosa and its friends say on import is not ours
 def test_basic_pitch():
-    """A released package that imports tflite_runtime gives its recorded results: note and contour probabilities."""
-    pytest.importorskip(
-        "basic_pitch",
+    """A released package that imports tflite_runtime runs unchanged; its network gives the recorded results."""
+    inference = pytest.importorskip(
+        "basic_pitch.inference",
         reason="basic-pitch is not installed: pip install --no-deps basic-pitch, and what it needs",
     )
-    folder = os.environ.get("SODALITE_MODELS", "")
-    golden = Path(folder) / "goldens" / "savedmodel__basic_pitch_nmp.npz"
-    if not folder or not golden.is_file():
+    root = folder()
+    if root is None:
         pytest.skip("SODALITE_MODELS names no folder of real models")
-    from basic_pitch.inference import Model
+    model = inference.Model(root / "basic_pitch" / "nmp.tflite")
+    assert model.model_type is inference.Model.MODEL_TYPES.TFLITE
+    assert isinstance(model.interpreter, sodalite.Interpreter)
 
-    recorded = np.load(golden)
-    model = Model(Path(folder) / "basic_pitch" / "nmp.tflite")
-    assert model.model_type is Model.MODEL_TYPES.TFLITE
-    (name,) = (k for k in recorded.files if k.startswith("in:"))
-    result = model.predict(recorded[name])
-    assert result
+    (path,) = (root / "goldens").glob("savedmodel__basic_pitch_nmp.npz")
+    with np.load(path) as tensorflow:
+        result = model.predict(tensorflow["in:input_2"])
+        for name in ("note", "onset", "contour"):
+            assert FLOAT.complaint(result[name], tensorflow[f"out:{name}"]) is None
+
+    litert = recorded(golden(root, "basic_pitch/nmp.tflite"))
+    result = model.predict(litert.inputs[0][0])
+    places = [d["index"] for d in model.interpreter.get_output_details()]
+    for name, index in model.interpreter._get_full_signature_list()["serving_default"]["outputs"].items():
+        assert FLOAT.complaint(result[name], litert.outputs[0][places.index(index)]) is None
+
+    output, _, notes = inference.predict(root / "audio" / "yes_1000ms.wav", model)
+    assert output["note"].shape[1] == 88
+    assert all(start < end for start, end, *_ in notes)
