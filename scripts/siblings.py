@@ -5,7 +5,7 @@ Needs nothing but the standard library and pip (or uv, if SODALITE_UV names its 
 
     python scripts/siblings.py list
     python scripts/siblings.py build
-    python scripts/siblings.py install [--test] NAME...     # a folder's name (cpu_ref) or "all"
+    python scripts/siblings.py install [--test] [--oldest] NAME...     # a folder's name (cpu_ref) or "all"
     python scripts/siblings.py test NAME... [-- PYTEST ARGUMENTS]
     python scripts/siblings.py pip ARGUMENTS                # pip install, or uv pip install
 """
@@ -292,10 +292,25 @@ def advice(output: str) -> str:
     return "see the lines above; run the command again when that is put right"
 
 
-def install(keys: Sequence[str], *, test: bool = False, quiet: bool = False) -> None:
+def oldest_releases(known: dict[str, Package]) -> list[str]:
+    """For everything from outside that the packages need to run, the oldest release that all of them claim will do."""
+    names = {package.name for package in known.values()}
+    found: dict[str, tuple[int, ...]] = {}
+    for line in (line for package in known.values() for line in package.dependencies):
+        name, bound = requirement_name(line), re.search(r">=\s*([\d.]+)", line)
+        if name in names:
+            continue
+        if bound is None:
+            raise Trouble(f"the requirement {line!r} does not say from which release on")
+        found[name] = max(found.get(name, ()), tuple(map(int, bound[1].split("."))))
+    return [f"{name}=={'.'.join(map(str, version))}" for name, version in sorted(found.items())]
+
+
+def install(keys: Sequence[str], *, test: bool = False, oldest: bool = False, quiet: bool = False) -> None:
     """Install the named packages and the siblings they need into this Python; does nothing if they are there.
 
-    test: also what their tests need (the dependency group "test" of each one's pyproject.toml).
+    test: also what their tests need (the dependency group "test" of each one's pyproject.toml). oldest: with the
+    oldest releases that they claim to work with.
     """
     known = packages()
     wanted = chosen(keys, known)
@@ -309,6 +324,7 @@ def install(keys: Sequence[str], *, test: bool = False, quiet: bool = False) -> 
             if requirement_name(line) not in names
         }
     )
+    others += oldest_releases(known) if oldest else []
     stamp = Path(sys.prefix) / "sodalite-siblings.json"
     hashes = {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in wheels.items()}
     old = read_json(stamp)
@@ -374,7 +390,8 @@ def main(arguments: Sequence[str]) -> int:
         for wheel in build().values():
             print(wheel.relative_to(ROOT))
     elif command == "install":
-        install([name for name in rest if name != "--test"], test="--test" in rest)
+        names = [word for word in rest if not word.startswith("--")]
+        install(names, test="--test" in rest, oldest="--oldest" in rest)
     elif command == "test":
         cut = rest.index("--") if "--" in rest else len(rest)
         return run_tests(rest[:cut], rest[cut + 1 :])

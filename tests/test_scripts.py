@@ -164,6 +164,13 @@ def test_no_package_needs_a_sibling_at_one_version_only():
                 assert "==" not in line, f"{found.folder}: {line}"
 
 
+def test_the_oldest_release_is_the_one_that_all_claim():
+    known = {p.key: p for p in (package("a", "numpy>=1.24", "sodalite-b>=0.1"), package("b", "numpy>=1.9,<3", "pluggy>=1.0"))}
+    assert siblings.oldest_releases(known) == ["numpy==1.24", "pluggy==1.0"]
+    with pytest.raises(siblings.Trouble, match="'click<9' does not say from which release on"):
+        siblings.oldest_releases({"c": package("c", "click<9")})
+
+
 @pytest.mark.parametrize(
     ("output", "advice"),
     [
