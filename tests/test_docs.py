@@ -151,11 +151,12 @@ TABLES_HERE = {name: make for name, make in tables.TABLES.items() if name != "pa
 
 @pytest.mark.parametrize("key", packages())
 def test_every_package_says_what_it_is(key):
-    """A README, a description and py.typed."""
+    """A README, a changelog, a description and py.typed."""
     package = packages()[key]
     readme = package.folder / "README.md"
     assert package.description
     assert readme.read_text(encoding="utf-8").startswith(f"# {package.name}\n")
+    assert (package.folder / "CHANGELOG.md").exists()
     for source in (package.folder / "src").iterdir():
         if source.is_dir() and not source.name.endswith(".egg-info"):
             assert (source / "py.typed").exists()
