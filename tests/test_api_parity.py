@@ -177,3 +177,28 @@ def test_real_models_are_described_alike(tmp_path):
     assert [line for line in wrong if not any(re.search(known, line) for known in KNOWN)] == []
     assert [known for known in KNOWN if not any(re.search(known, line) for line in wrong)] == []
     assert compared > 0.8 * len(files)
+
+
+REAL = {
+    "run": "add add_unknown_dimensions argmax concat call_once_mul fc int64 multi_add pack split unpack where zero_size_constant"
+    " tile_with_bool_input no_signatures_no_tensor_names",
+    "signatures": "mul_add_signature_def multi_signature_def reverse_signature_model multi_signatures call_once_mul"
+    " resource_vars_calibrated",
+    "views": "add concat fc",
+}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("scenario", REAL)
+def test_scripts_on_real_models_see_the_same(scenario, tmp_path):
+    """Models that LiteRT is tested with, through the scripts that suit them."""
+    folder = os.environ.get("SODALITE_MODELS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SODALITE_MODELS names no folder of real models")
+    names = REAL[scenario].split()
+    models = [(Path(folder) / "litert_testdata" / f"{name}.tflite").read_bytes() for name in names]
+    for name, model, answer in zip(
+        names, models, ask([(scenario, m) for m in models], tmp_path), strict=True
+    ):
+        assert not isinstance(answer, (Exception, str)), f"{name}: {answer}"
+        assert list(differences(api_scenarios.SCENARIOS[scenario](sodalite, model), answer, name)) == []

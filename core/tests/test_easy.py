@@ -160,6 +160,7 @@ def test_numbers_for_one_element():
     """A number will do where a tensor has one element."""
     model = load(adder(shape=(1, 1), out=(1, 1)))
     assert model(0.5).tolist() == [[1]]
+    assert load(adder("int8", shape=(1, 1), out=(1, 1), scale=0.5, zero_point=0))(1.5).tolist() == [[3]]
 
 
 def test_open_dimensions_follow_the_input():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sodalite.errors import ShapeError
 from sodalite.graph import Quant, TensorSpec
-from sodalite.values import called, fit, from_real, misshapen, quantised, to_real
+from sodalite.values import called, fit, formula, from_real, misshapen, quantised, to_real
 
 
 def spec(dtype="float32", shape=(2,), name="x", scale=None, zero_point=0):
@@ -140,6 +140,7 @@ def test_real_numbers_are_quantised():
     assert from_real([0.0, 0.25, -0.25, 1e9, -1e9], tensor).tolist() == [-1, 0, -2, 127, -128]
     assert from_real(np.array([1.0, 2.0]), tensor).tolist() == [1, 3]
     assert from_real([1, 2], tensor).tolist() == [1, 3]
+    assert from_real(1, tensor).shape == ()
     assert from_real(np.array([1, 2], np.int8), tensor).tolist() == [1, 2]
     assert to_real(np.array([1, 3], np.int8), tensor).tolist() == [1, 2]
     with pytest.raises(ShapeError, match="takes int8, got uint8"):
@@ -158,6 +159,11 @@ def test_real_numbers_without_quantisation():
     with pytest.raises(ShapeError, match="takes int32, got float64"):
         from_real(np.array([1.0]), spec("int32"))
     assert to_real(np.array([1], np.int32), spec("int32")).tolist() == [1]
+
+
+def test_the_formula_is_readable():
+    assert formula(spec("int8", scale=0.5, zero_point=-128).quant) == "real = 0.5 * (q + 128)"
+    assert formula(spec("int8", scale=0.25, zero_point=3).quant) == "real = 0.25 * (q - 3)"
 
 
 def test_what_counts_as_quantised():

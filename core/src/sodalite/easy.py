@@ -17,7 +17,7 @@ from .graph import Array, Graph, TensorSpec
 from .interpreter import Interpreter
 from .model import Model, open_model
 from .signature import check_names
-from .values import admits, called, fit, from_real, misshapen, quantised, to_real
+from .values import admits, called, fit, formula, from_real, misshapen, quantised, to_real
 
 if TYPE_CHECKING:
     from typing import Self
@@ -262,5 +262,5 @@ def _described(spec: TensorSpec) -> str:
     shape = spec.shape if spec.signature is None else spec.signature
     text = f"{spec.dtype} {'any shape' if shape is None else list(shape)}"
     if spec.quant is not None and quantised(spec):
-        text += f", real = {spec.quant.scale:g} * (q - {spec.quant.zero_point})"
+        text += f", {formula(spec.quant)}"
     return text

@@ -147,9 +147,8 @@ def quantize(x: Any, scale: Any, zero_point: Any, dtype: str) -> Array:
     low, high = RANGES[dtype]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         levels = round_half_away(np.asarray(x, np.float32) / np.asarray(scale, np.float32)).astype(np.float64)
-    levels[np.isnan(levels)] = 0
-    levels = np.clip(levels + zero_point, low, high)
-    return levels.astype(memory_dtype(dtype))  # type: ignore[no-any-return]
+    levels = np.clip(np.where(np.isnan(levels), 0, levels) + zero_point, low, high)
+    return np.asarray(levels, memory_dtype(dtype))
 
 
 def dequantize(q: Any, scale: Any, zero_point: Any) -> npt.NDArray[np.float32]:

@@ -47,7 +47,7 @@ def fit(value: Any, spec: TensorSpec, what: str = "input") -> Array:
         return _exact(array, spec, where)
     hint = f"pass value.astype('{memory.name}')"
     if array.dtype.kind == "f" and quantised(spec) and spec.quant is not None:
-        hint = f"it holds q of real = {spec.quant.scale:g} * (q - {spec.quant.zero_point}); sodalite.load(...) quantises"
+        hint = f"it holds q of {formula(spec.quant)}; sodalite.load(...) quantises"
     raise ShapeError(f"{where}: takes {spec.dtype}, got {array.dtype}; {hint}")
 
 
@@ -68,6 +68,12 @@ def quantised(spec: TensorSpec) -> bool:
     """Whether real = scale * (q - zero_point), with one scale, gives the tensor's meaning."""
     quant = spec.quant
     return spec.dtype in _QUANTISED and quant is not None and quant.kind == "affine" and quant.scales.size == 1
+
+
+def formula(quant: Quant) -> str:
+    """What a quantised number stands for: ``real = 0.5 * (q - 3)``."""
+    point = quant.zero_point
+    return f"real = {quant.scale:g} * (q {'-+'[point < 0]} {abs(point)})"
 
 
 def from_real(value: Any, spec: TensorSpec) -> Array:
