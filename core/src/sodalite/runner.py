@@ -145,7 +145,7 @@ class Runner:
     def explain(self) -> Explanation:
         """Who runs each node and who declined; of nodes behind a dynamic shape, as the last run had it."""
         sketches = [self._sketched()] if self._plan is None else [plan.sketch for plan in self._plan.chain()]
-        rows = {}
+        rows: dict[int, Row] = {}
         step = -1
         for choice in (c for sketch in sketches for c in sketch.choices):
             step += choice.kind != "folded"
@@ -301,7 +301,7 @@ class Row(NamedTuple):
     """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (prepared while
     running, because a shape is known only then). step: nodes of one step share its number; -1 where there is none."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     op: str
     name: str
     owner: str = ""
