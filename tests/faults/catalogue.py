@@ -408,7 +408,7 @@ CPU_REF = (
     Fault(
         "uint8 multipliers in float64 throughout",
         "plugins/cpu_ref/src/sodalite_cpu_ref/_integer.py",
-        "    if x.dtype == \"uint8\":\n        return (np.float32(xs) * wq.scales).astype(np.float64) / outs\n",
+        '    if x.dtype == "uint8":\n        return (np.float32(xs) * wq.scales).astype(np.float64) / outs\n',
         "",
         ("cases CONV_2D-uint8-*",),
     ),
