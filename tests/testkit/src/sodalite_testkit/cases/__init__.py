@@ -24,6 +24,7 @@ FAMILIES = (
     "normalization",
     "padding",
     "pool",
+    "recurrent",
     "reduce",
     "relu",
     "resize",
