@@ -81,7 +81,8 @@ class Fused:
 class Flaky:
     """A delegate that computes FORMULAS, refuses nodes in *refused*, and fails on the runs that *fails(n)* says.
 
-    A failing run first fills its outputs with rubbish. n counts the runs of all its partitions.
+    A failing run first fills its outputs with rubbish. n counts the runs of all its partitions. greedy: refuses
+    nothing, not even what it cannot compute.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Flaky:
         min_nodes: int = 1,
         max_partitions: int = 0,
         gives_back: bool = False,
+        greedy: bool = False,
     ) -> None:
         self.name = name
         self.min_nodes = min_nodes
@@ -103,9 +105,10 @@ class Flaky:
         self._fails = fails
         self._refused = refused
         self._gives_back = gives_back
+        self._greedy = greedy
 
     def refuses(self, node: NodeSpec) -> Unsupported | None:
-        if node.op not in FORMULAS:
+        if node.op not in FORMULAS and not self._greedy:
             return Unsupported(f"no {node.op} here", code=Reason.TYPE)
         if node.index in self._refused:
             return Unsupported("told to refuse it", code=Reason.OPTION)
@@ -136,7 +139,8 @@ class Flaky:
 
             return step
 
-        return Prepared(tuple(t.shape for t in group.outputs), bind)
+        # what it asks for in vain: outputs in the memory of inputs
+        return Prepared(tuple(t.shape for t in group.outputs), bind, alias={0: 0} if group.inputs else {})
 
     def close(self) -> None:
         self.closed += 1

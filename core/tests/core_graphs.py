@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sodalite.choice import Settings
 from sodalite.graph import Graph, Node, TensorSpec
 from sodalite.kernel import KernelSet
 from sodalite.plugins import Registry
+from sodalite.resolve import Settings
 from sodalite.runner import Runner
 
 

@@ -101,6 +101,18 @@ def test_a_delegate_that_fails_on_its_nth_run_loses_nothing(seed, lost):
     assert run._state["log"] == ["logged", "logged2"] * 4
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_nodes_with_state_are_not_even_offered_to_a_delegate(seed):
+    """A delegate that takes all it is asked about gets neither the counter nor the effects."""
+    rows, names = stateful(seed)
+    greedy = Flaky(greedy=True)
+    run = runner(rows.graph(["x", "y"], [names[-1], "logged2"]), [plugin(basic())], delegates=(greedy,))
+    for k in range(1, 3):
+        for got, want in zip(feed(run, [X, Y]), counted(rows, [names[-1], "logged2"], k), strict=True):
+            np.testing.assert_array_equal(got, want)
+    assert {r.op for r in run.explain().rows if r.kind == "kernel"} == {"COUNT", "LOG_EFFECT"}
+
+
 def test_a_demoted_partition_stays_on_the_cpu_after_a_resize():
     rows = Rows()
     rows.tensor("x")

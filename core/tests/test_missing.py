@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sodalite import missing as missing_module
 from sodalite.build import Builder
-from sodalite.choice import Decline, MissingNode
 from sodalite.errors import ShapeError, UnsupportedOpError
 from sodalite.hookspecs import hookimpl
 from sodalite.interpreter import Interpreter
@@ -17,6 +16,7 @@ from sodalite.kernel import KernelSet, NodeSpec, Prepared, Reason
 from sodalite.missing import known, report
 from sodalite.model import open_model
 from sodalite.plugins import PluginInfo, Registry
+from sodalite.resolve import Decline, MissingNode
 
 GENERATOR = Path(__file__).resolve().parents[1] / "generate_known.py"
 

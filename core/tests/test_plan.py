@@ -9,8 +9,7 @@ import pytest
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
 from sodalite.errors import KernelError, PluginError, ShapeError
-from sodalite.kernel import Buffers, KernelSet, NodeSpec, Prepared
-from sodalite.limits import Limits
+from sodalite.kernel import Buffers, KernelSet, Limits, NodeSpec, Prepared
 
 OPS = {"ADD": 2, "MUL": 2, "NEG": 1, "VIEW": 1, "INPLACE_NEG": 1, "SCRATCHED": 1}
 

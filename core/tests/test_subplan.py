@@ -7,8 +7,7 @@ import pytest
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
 from sodalite.errors import KernelError, ShapeError
-from sodalite.kernel import Buffers, NodeSpec, Prepared, Step
-from sodalite.limits import Limits
+from sodalite.kernel import Buffers, Limits, NodeSpec, Prepared, Step
 
 
 def kernels():

@@ -153,8 +153,8 @@ CORE = (
     Fault(
         "stale plan after a resize",
         "core/src/sodalite/runner.py",
-        "key = tuple(self.input_shape(i) for i in self.graph.inputs)",
-        "key = tuple(len(self.input_shape(i)) for i in self.graph.inputs)",
+        "tuple(self.input_shape(i) for i in self.graph.inputs)",
+        "tuple(len(self.input_shape(i)) for i in self.graph.inputs)",
         (f"{PLAN}::test_known_values_are_computed_once_and_follow_a_resize", f"{INTERPRETER}::test_resizing"),
     ),
     Fault(
@@ -167,8 +167,8 @@ CORE = (
     Fault(
         "variables survive a reset",
         "core/src/sodalite/runner.py",
-        "array[...] = tensor.quant.zero_point if",
-        "array[...] = array if True else tensor.quant.zero_point if",
+        "[...] = t.quant.zero_point if",
+        "[...] = self._variables[t.index] if True else t.quant.zero_point if",
         (f"{PLAN}::test_variables_keep_their_value_between_runs_and_reset", f"{INTERPRETER}::test_variables"),
     ),
     Fault(
@@ -188,8 +188,7 @@ CORE = (
     Fault(
         "emit takes any dtype",
         "core/src/sodalite/plan.py",
-        "if value.dtype != memory_dtype(spec.dtype):",
-        "if False:",
+        "if value.dtype != wanted or spec.shape","if spec.shape",
         (f"{PLAN}::test_what_a_step_delivers_is_checked",),
     ),
     Fault(
@@ -223,20 +222,20 @@ CORE = (
     Fault(
         "a failing delegate's outputs count",
         "core/src/sodalite/delegate.py",
-        "            if out is not None:\n                np.copyto(out, ended.arrays[tensor])",
-        "            if out is not None and not out.any():\n                np.copyto(out, ended.arrays[tensor])",
+        "            if out is not None:\n",
+        "            if out is not None and not out.any():\n",
         (CONTRACT,),
     ),
     Fault(
         "a delegate's outputs lie over its inputs",
-        "core/src/sodalite/delegate.py",
+        "core/src/sodalite/resolve.py",
         "    prepared = prepared._replace(alias={}, writes=frozenset(), effects=False)\n",
         "",
         (CONTRACT,),
     ),
     Fault(
         "nodes with state are delegated",
-        "core/src/sodalite/delegate.py",
+        "core/src/sodalite/resolve.py",
         "        if choice.prepared.effects or choice.prepared.writes:",
         "        if False:",
         (CONTRACT,),
@@ -251,20 +250,20 @@ CORE = (
     Fault(
         "pinned nodes fused",
         "core/src/sodalite/resolve.py",
-        "    if node.index in pin or node.op in pin or node.subgraphs:",
-        "    if node.subgraphs:",
+        "free = pinned(ctx, node) is None and not node.subgraphs",
+        "free = not node.subgraphs",
         (CONTRACT,),
     ),
     Fault(
-        "fused over an inner tensor with two readers",
+        "a fused kernel replaces better single ones",
         "core/src/sodalite/resolve.py",
-        "if tensor in results or len(readers) != 1 or graph.nodes[readers[0]] not in nodes:",
-        "if tensor in results:",
+        "offer.kernel.quality >= max(",
+        "9 >= 0 * max(",
         (CONTRACT,),
     ),
     Fault(
         "declines swallowed",
-        "core/src/sodalite/choice.py",
+        "core/src/sodalite/resolve.py",
         "        declined.append(Decline(offer.plugin, no.why, no.code, no.detail))\n",
         "",
         (PLUGINS,),

@@ -24,8 +24,7 @@ _WHERE = {
     "graph": "Graph Node Quant Signature TensorSpec",
     "hookspecs": "hookimpl hookspec",
     "interpreter": "Interpreter OpResolverType load_delegate",
-    "kernel": "Buffers GroupSpec Kernel KernelSet Member Mode NodeSpec Prepared Quality Reason Unsupported",
-    "limits": "Limits",
+    "kernel": "Buffers GroupSpec Kernel KernelSet Limits Member Mode NodeSpec Prepared Quality Reason Unsupported",
     "model": "Model open_model",
     "plugins": "Registry",
     "signature": "SignatureRunner",
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from .hookspecs import *  # noqa: F403
     from .interpreter import *  # noqa: F403
     from .kernel import *  # noqa: F403
-    from .limits import *  # noqa: F403
     from .model import *  # noqa: F403
     from .plugins import *  # noqa: F403
     from .signature import *  # noqa: F403

@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from .choice import Settings
 from .delegate import Delegate
 from .dtypes import OBJECTS
 from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Shape, TensorSpec
-from .kernel import GENERATIONS, Mode, Quality
-from .limits import Limits
+from .kernel import GENERATIONS, Limits, Mode, Quality
 from .model import Model, open_model
 from .plan import Observer
 from .plugins import Registry
+from .resolve import Settings
 from .runner import Explanation, Memory, Runner
 from .signature import SignatureRunner
 from .values import admits, called, fit, misshapen, op_details, tensor_details

@@ -10,6 +10,7 @@ import enum
 import importlib
 import inspect
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from .dtypes import memory_dtype
-from .errors import PluginError
+from .errors import KernelError, PluginError
 from .graph import EMPTY, Array, Shape, TensorSpec
 
 Step = Callable[[], None]
@@ -65,6 +66,31 @@ class Mode:
     relaxed: bool = False
     deterministic: bool = False
     threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """memory: bytes for arena, variables, scratch and delivered outputs of one interpreter (None: what the machine
+    has); loop_turns: turns of one WHILE in one run; seconds: for one run, looked at between steps and at each loop
+    turn. None: no limit.
+    """
+
+    memory: int | None = None
+    loop_turns: int | None = None
+    seconds: float | None = None
+
+    def admit(self, nbytes: int, what: str) -> None:
+        """KernelError if *what* takes more bytes than the limit allows, or than the machine has."""
+        most, said = (_physical_memory(), "this machine has") if self.memory is None else (self.memory, "the limit is")
+        if nbytes > most:
+            raise KernelError(f"{what} takes {nbytes:,} bytes of memory, {said} {most:,}: use a smaller input or batch")
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 46  # cannot be asked here
 
 
 def _no_packing(key: object, make: Callable[[], Any]) -> Any:

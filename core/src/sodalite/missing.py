@@ -6,8 +6,8 @@ import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .choice import MissingNode, where
 from .errors import UnsupportedOpError, printable
+from .resolve import MissingNode, where
 
 if TYPE_CHECKING:
     from .plugins import PluginInfo

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .choice import Choice
     from .graph import Graph, Node
 
 Edges = Mapping[int, Collection[int]]  # node -> the nodes that must run before it
@@ -94,15 +93,3 @@ def dependencies(graph: Graph, nodes: Sequence[Node], effects: set[int], writes:
         needed.discard(node.index)
         before[node.index] = needed
     return before
-
-
-def ties(choices: Sequence[Choice]) -> tuple[set[int], dict[int, set[int]]]:
-    """Nodes with effects, and the variable tensors that each node writes."""
-    effects, writes = set(), {}
-    for choice in choices:
-        for node in choice.nodes:
-            if choice.prepared.effects:
-                effects.add(node.index)
-            if choice.prepared.writes:
-                writes[node.index] = {choice.reads[k] for k in choice.prepared.writes}
-    return effects, writes

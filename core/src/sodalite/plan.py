@@ -20,13 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .arena import Block, blank, place
-from .choice import Choice, Context, blame
 from .dtypes import OBJECTS, memory_dtype
 from .errors import KernelError
 from .graph import Array, Node, TensorSpec
 from .kernel import Buffers, Step, nbytes
-from .partition import dependencies, ordered, ties
-from .resolve import resolve
+from .partition import dependencies, ordered
+from .resolve import Choice, Context, blame, resolve, ties
 
 Observer = Callable[[Choice, tuple["Array | None", ...], int], None]
 KEPT = 8  # plans kept by shape, for the inputs and for each cut

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .choice import Choice, Context, Decline, Settings, where
 from .delegate import Fallback
 from .dtypes import OBJECTS, memory_dtype
 from .errors import KernelError, NoValueError, ShapeError, printable
 from .graph import Array, Graph, Node, Shape
 from .kernel import Buffers, Step, nbytes
 from .plan import Observer, Plan, Sketch, recent
+from .resolve import Choice, Context, Decline, Settings, where
 
 if TYPE_CHECKING:
     from .model import Model
@@ -297,7 +297,8 @@ class Subplan:
             self._runner.resize(spec.index, tuple(shape))
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (prepared while
     running, because a shape is known only then). step: nodes of one step share its number; -1 where there is none."""
 
