@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 import threading
 import warnings
@@ -955,6 +956,25 @@ def test_forgetting_is_closing():
     gc.collect()
     assert gone() is None
     assert plugin.made[0].closed == 1
+
+
+def test_the_end_of_the_process_is_closing(tmp_path):
+    """Delegates are released at exit, before what they work with, whether or not anyone called close()."""
+    (tmp_path / "m.tflite").write_bytes(chain("custom:Double"))
+    code = f"""
+import sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import test_interpreter as t
+class Loud(t.Doubler):
+    def close(self):
+        print("closed")
+it = t.Interpreter({str(tmp_path / "m.tflite")!r}, registry=t.Registry.of([t.Plugin()]), delegates="doubler")
+it.allocate_tensors()
+it.invoke()
+it._settings.delegates[0].__class__ = Loud
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("closed\n", "", 0)
 
 
 @pytest.mark.slow
