@@ -206,6 +206,11 @@ def test_a_pin_to_a_plugin_without_the_kernel_says_who_has_it():
         answer([maker("a", 1)], pin={"NEG": "nobody"})
 
 
+def test_kernels_of_a_plugin_that_is_not_here():
+    with pytest.raises(PluginError, match=r"kernels=\['b', 'z'\]: no plugin 'z'; here are: a, b"):
+        answer([maker("a", 1), maker("b", 2)], kernels=("b", "z"))
+
+
 def test_versions_and_arithmetic_decline_with_reasons():
     run = runner(neg().graph(["x"], ["y"]), [maker("old", 1, Quality.TUNED, versions=range(2, 4)), maker("a", 2)])
     (decline,) = run.explain().rows[0].declined

@@ -12,7 +12,7 @@ import numpy as np
 
 from .delegate import Fallback
 from .dtypes import OBJECTS, memory_dtype
-from .errors import KernelError, NoValueError, ShapeError, printable
+from .errors import KernelError, NoValueError, PluginError, ShapeError, printable
 from .graph import Array, Graph, Node, Shape
 from .kernel import Buffers, Step, nbytes
 from .plan import Observer, Plan, Sketch, recent
@@ -40,6 +40,9 @@ class Runner:
         state: MutableMapping[Any, Any],
         family: dict[int, Runner] | None = None,
     ) -> None:
+        here = [p.name for p in registry.plugins]
+        if strange := [name for name in settings.kernels or () if name not in here]:
+            raise PluginError(f"kernels={list(settings.kernels or ())}: no plugin {strange[0]!r}; here are: {', '.join(here) or 'none'}")
         self.model = model
         self.graph: Graph = model.graphs[graph]
         self.settings = settings
