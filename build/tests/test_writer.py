@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import array
 import mmap
+import re
 import time
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
 import pytest
+from sodalite_build.writer import _RAW
 from sodalite_schema import SchemaError, Table, read, vector_offset, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_the_small_model_reads_back(small: Table) -> None:
@@ -64,6 +64,20 @@ def test_other_forced_alignments(full: Table) -> None:
     for dim in tensors[-1].sparsity.dim_metadata:
         for table in (dim.array_segments, dim.array_indices):
             assert vector_offset(table, "values") % 4 == 0
+
+
+def test_alignments_are_those_of_the_schema() -> None:
+    """The fields that are written at multiples of 16 are those that schema.fbs forces to them."""
+    source = Path(__file__).resolve().parents[2] / "schema" / "schema.fbs"
+    if not source.exists():
+        pytest.skip("schema.fbs is only in a checkout")
+    kind, forced = "", {}
+    for line in source.read_text(encoding="utf-8").splitlines():
+        kind = line.split()[1] if line.startswith("table ") else kind
+        found = re.match(r"  (\w+):.*force_align: (\d+)", line)
+        if found and int(found[2]) > 4:  # vectors begin with a length of 4 bytes, and lie at 4 anyway
+            forced[kind, found[1]] = int(found[2])
+    assert forced == dict.fromkeys(_RAW, 16)
 
 
 def test_defaults_are_left_out_and_empty_vectors_kept() -> None:

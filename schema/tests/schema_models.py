@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from sodalite_schema import ENUMS, Table, field_enum, union_members
-from sodalite_schema._types import SCALAR, STRING, TABLE, TABLES, UNIONS, VECTOR, fields_of
+from sodalite_schema.format import SCALAR, STRING, TABLE, TABLES, UNIONS, VECTOR, fields_of
 
 
 def small_model() -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sodalite_schema import SchemaError, Table, read, table_kinds, write
-from sodalite_schema._types import SCALAR, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
+from sodalite_schema.format import SCALAR, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
 
 BUDGET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 RANGES = {

@@ -30,7 +30,7 @@ from sodalite_schema import (
     vector_offset,
     write,
 )
-from sodalite_schema._types import SCALAR, STRING, TABLES, UNION, VECTOR, fields_of
+from sodalite_schema.format import SCALAR, STRING, TABLES, UNION, VECTOR, fields_of
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schema.fbs"
 NOT_MODELS = {"invalid_model.tflite": "bytes 4 to 7 are", "test_model_broken.tflite": "bytes 4 to 7 are"}
@@ -97,7 +97,7 @@ def same_as_litert(table: Table, other: Any, path: str) -> int:
             assert ours == (None if theirs is None else theirs.decode()), where
         elif field.sort == VECTOR:
             assert np.array_equal(
-                ours, [] if theirs is None else theirs, equal_nan=field.dtype.kind == "f"
+                ours, [] if theirs is None else theirs, equal_nan=field.base == "float"
             ), where
         elif field.sort == TABLES:
             assert len(ours) == len(theirs or ()), where
@@ -178,10 +178,10 @@ def test_slots_types_and_defaults_are_litert_s(litert: Any) -> None:
     for kind in table_kinds():
         fields = fields_of(kind)
         assert int(starts[kind]) == len(fields), kind
-        for field in fields:
+        for slot, field in enumerate(fields):
             if (kind, field.name) in DEPRECATED:
                 continue
-            name, what, default = theirs.pop((kind, field.slot))
+            name, what, default = theirs.pop((kind, slot))
             assert name == camel("_" + field.name), kind
             assert what == (spelled[field.base] if field.sort == SCALAR else "UOffsetTRelative"), (kind, name)
             if field.sort == SCALAR:

@@ -21,7 +21,7 @@ from sodalite_schema import (
     vector_offset,
     write,
 )
-from sodalite_schema._types import TABLE, TABLES, UNION, UNIONS, fields_of
+from sodalite_schema.format import TABLE, TABLES, UNION, UNIONS, fields_of
 
 
 def refusal(data: Any, **limits: Any) -> str:

@@ -13,15 +13,28 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sodalite_schema._types import SCALAR, SCALARS, STRING, TABLE, TABLES, UNIONS, VECTOR, Field, fields_of
-from sodalite_schema.errors import Fault
+from sodalite_schema.format import (
+    CODES,
+    DTYPES,
+    SCALAR,
+    STRING,
+    TABLE,
+    TABLES,
+    UNIONS,
+    VECTOR,
+    Field,
+    SchemaError,
+    Table,
+    as_array,
+    fields_of,
+)
 from sodalite_schema.reader import IDENTIFIER
-from sodalite_schema.table import Table, as_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PAYLOAD_ALIGN = 16
+_RAW = {("Buffer", "data"), ("CustomQuantization", "custom")}  # forced to that alignment by schema.fbs
 _MOST_INSIDE = 2**31 - 2**24  # leave 16 MiB of a FlatBuffer's 2 GiB for the tables
 _BASE_ROOM, _TABLE_ROOM = 1 << 14, 200  # bytes to begin with, so that the builder seldom has to grow and copy
 
@@ -50,24 +63,21 @@ def write(model: Table, *, external_data: bool | None = None) -> bytes:
     What a file has after its FlatBuffer that no field points at, such as a ZIP of labels, is not part of the model.
     Raises SchemaError, naming the field's path, for a value that the format cannot hold.
     """
-    try:
-        if not isinstance(model, Table) or model.kind != "Model":
-            what = model.kind if isinstance(model, Table) else type(model).__name__
-            raise Fault(f"write() takes a Model table, got {what}")
-        payload = sum(_nbytes(buffer) for buffer in _items(model.buffers))
-        if external_data is None and payload > _MOST_INSIDE:
-            external_data = True
-        room = _BASE_ROOM + (0 if external_data else payload) + _TABLE_ROOM * _count(model)
-        writer = _Writer(room, external_data, _PAYLOAD_ALIGN)
-        inside = writer.file(model)
-        if not writer.tail:
-            return inside
-        # Payload positions follow the FlatBuffer, whose length does not depend on them: write it once more.
-        base = -(-len(inside) // _PAYLOAD_ALIGN) * _PAYLOAD_ALIGN
-        writer = _Writer(room, external_data, base)
-        return b"".join([writer.file(model), bytes(base - len(inside)), *writer.tail])
-    except Fault as fault:
-        raise fault.as_error() from None
+    if not isinstance(model, Table) or model.kind != "Model":
+        what = model.kind if isinstance(model, Table) else type(model).__name__
+        raise SchemaError(f"write() takes a Model table, got {what}")
+    payload = sum(_nbytes(buffer) for buffer in _items(model.buffers))
+    if external_data is None and payload > _MOST_INSIDE:
+        external_data = True
+    room = _BASE_ROOM + (0 if external_data else payload) + _TABLE_ROOM * _count(model)
+    writer = _Writer(room, external_data, _PAYLOAD_ALIGN)
+    inside = writer.file(model)
+    if not writer.tail:
+        return inside
+    # Payload positions follow the FlatBuffer, whose length does not depend on them: write it once more.
+    base = -(-len(inside) // _PAYLOAD_ALIGN) * _PAYLOAD_ALIGN
+    writer = _Writer(room, external_data, base)
+    return b"".join([writer.file(model), bytes(base - len(inside)), *writer.tail])
 
 
 def _items(value: Any) -> list[Table]:
@@ -118,7 +128,7 @@ class _Writer:
         try:
             self.builder.Finish(self.table(model), file_identifier=IDENTIFIER)
         except self.too_big:
-            raise Fault(
+            raise SchemaError(
                 "the model does not fit in the 2 GiB of a FlatBuffer; try external_data=True"
             ) from None
         return bytes(memoryview(self.builder.Bytes)[self.builder.Head() :])
@@ -152,9 +162,9 @@ class _Writer:
         if values.get(data) is not None:
             field = next(field for field in fields_of(table.kind) if field.name == data)
             try:
-                inside = values[data] = _numbers(values[data], field)
-            except Fault as fault:
-                raise fault.under(data) from None
+                inside = values[data] = _numbers(values[data], field, raw=(table.kind, data) in _RAW)
+            except SchemaError as error:
+                raise error.under("." + data) from None
         if inside is not None and inside.size:
             if self.external and table.kind == "Buffer":
                 values[offset], values[size] = self.append(values.pop(data))
@@ -172,50 +182,52 @@ class _Writer:
         """Write *table* and what it holds; its offset."""
         builder, fields = self.builder, fields_of(table.kind)
         values = self.values(table)
-        inline: list[tuple[Field, Any]] = []
+        inline: list[tuple[int, Field, Any]] = []
         step = ""
         try:
-            for field in fields:
+            for slot, field in enumerate(fields):
                 step = field.name
                 value = values.get(step)
                 if value is None:
                     continue
                 ready = self.scalar(field, value) if field.sort == SCALAR else self.child(table, field, value)
                 if ready is not None:
-                    inline.append((field, ready))
-        except Fault as fault:
-            raise fault.under(step) from None
+                    inline.append((slot, field, ready))
+        except SchemaError as error:
+            raise error.under("." + step) from None
         builder.StartObject(len(fields))
-        for field, ready in sorted(inline, key=lambda item: -item[0].width):  # wide ones first: less padding
+        for slot, field, ready in sorted(inline, key=lambda item: -_width(item[1])):  # wide ones first: less padding
             if field.sort == SCALAR:
                 builder.Prepend(self.flags[field.base], ready)
             else:
                 builder.PrependUOffsetTRelative(ready)
-            builder.Slot(field.slot)
+            builder.Slot(slot)
         return int(builder.EndObject())
 
     def scalar(self, field: Field, value: Any) -> Any:
         """*value* as a number of the field's type; None if it is the default."""
-        kind = field.dtype.kind
+        real = DTYPES[field.base].kind == "f"
         try:
-            if kind == "f":
+            if real:
                 number: Any = float(value)
-                struct.pack("<" + SCALARS[field.base][0], number)
+                struct.pack("<" + CODES[field.base], number)
             else:
                 number = int(value) if isinstance(value, np.bool_) else operator.index(value)
-                low, high = _range(field)
-                if not low <= number <= high:
-                    raise Fault(f"{number} does not fit {field.base} ({low} to {high})")
         except (TypeError, ValueError):
-            raise Fault(f"{field.base} wanted, got {type(value).__name__}") from None
+            raise SchemaError(f"{field.base} wanted, got {type(value).__name__}") from None
         except OverflowError:
-            raise Fault(f"{value} does not fit {field.base}") from None
+            raise SchemaError(f"{value} does not fit {field.base}") from None
+        if not real:
+            low, high = _range(field)
+            if not low <= number <= high:
+                raise SchemaError(f"{number} does not fit {field.base} ({low} to {high})")
         return None if number == field.default else number
 
     def child(self, table: Table, field: Field, value: Any) -> int:
         """Write what an offset field points at; its offset."""
         if field.sort == VECTOR:
-            return self.vector(_numbers(value, field), field.align)
+            raw = (table.kind, field.name) in _RAW
+            return self.vector(_numbers(value, field, raw=raw), _PAYLOAD_ALIGN if raw else 4)
         if field.sort == STRING:
             return self.string(value)
         if field.sort == TABLES:
@@ -226,35 +238,35 @@ class _Writer:
         _expect(value, members)
         tag = table.__dict__.get(field.name + "_type")
         if tag != 1 + members.index(value.kind):
-            raise Fault(
+            raise SchemaError(
                 f"{value.kind} has the tag {1 + members.index(value.kind)}, but {field.name}_type is {tag}"
             )
         return self.table(value)
 
     def vector(self, array: np.ndarray[Any, Any], align: int) -> int:
         builder = self.builder
-        builder.Prep(max(align, 4), array.nbytes)  # then the vector's own alignment adds nothing
+        builder.Prep(max(align, array.itemsize), array.nbytes)  # then the vector's own alignment adds nothing
         return int(builder.CreateNumpyVector(array))
 
     def string(self, value: Any) -> int:
         if not isinstance(value, (str, bytes)):
-            raise Fault(f"string wanted, got {type(value).__name__}")
+            raise SchemaError(f"string wanted, got {type(value).__name__}")
         try:
             data = value.encode() if isinstance(value, str) else value
             data.decode()
         except UnicodeError as error:
-            raise Fault(f"string is not UTF-8: {error}") from None
+            raise SchemaError(f"string is not UTF-8: {error}") from None
         return int(self.builder.CreateString(data))
 
     def tables(self, value: Any, kind: str) -> int:
         if not isinstance(value, (tuple, list)):
-            raise Fault(f"list of {kind} wanted, got {type(value).__name__}")
+            raise SchemaError(f"list of {kind} wanted, got {type(value).__name__}")
         offsets = []
         for item in value:
             try:
                 offsets.append(self.table(_expect(item, (kind,))))
-            except Fault as fault:
-                raise fault.under(f"[{len(offsets)}]") from None
+            except SchemaError as error:
+                raise error.under(f"[{len(offsets)}]") from None
         count = len(offsets)
         self.builder.Prep(4, 4 * count)
         # Offsets count back from the end of the file; element i will end up (count - i) words past this point.
@@ -266,34 +278,42 @@ def _expect(value: Any, kinds: Sequence[str]) -> Table:
     if not isinstance(value, Table) or value.kind not in kinds:
         got = value.kind if isinstance(value, Table) else type(value).__name__
         wanted = " or ".join(kinds) if len(kinds) < 4 else "one of the union's tables"
-        raise Fault(f"{wanted} wanted, got {got}")
+        raise SchemaError(f"{wanted} wanted, got {got}")
     return value
+
+
+def _width(field: Field) -> int:
+    """Bytes of *field* inside its table: of the number, or of an offset."""
+    return DTYPES[field.base].itemsize if field.sort == SCALAR else 4
 
 
 def _range(field: Field) -> tuple[int, int]:
     """The least and the greatest integer of the field's type."""
-    if field.dtype.kind == "b":
+    if field.base == "bool":
         return 0, 1
-    info = np.iinfo(field.dtype)
+    info = np.iinfo(DTYPES[field.base])
     return int(info.min), int(info.max)
 
 
-def _numbers(value: Any, field: Field) -> np.ndarray[Any, Any]:
-    """*value* as a one-dimensional array of the field's type; Fault if that would change a number."""
-    dtype = field.dtype
+def _numbers(value: Any, field: Field, *, raw: bool) -> np.ndarray[Any, Any]:
+    """*value* as a one-dimensional array of the field's type; SchemaError if that would change a number.
+
+    raw: the bytes of any array of bytes are meant.
+    """
+    dtype = DTYPES[field.base]
     try:
         array = as_array(value)
     except ValueError:  # ragged lists
-        raise Fault(
+        raise SchemaError(
             f"vector of {field.base} wanted, got {type(value).__name__} of {field.base} and others"
         ) from None
-    if field.align >= _PAYLOAD_ALIGN and isinstance(value, np.ndarray):
+    if raw and isinstance(value, np.ndarray):
         if array.itemsize != 1:
-            raise Fault(f"{array.dtype} array where raw bytes belong; pass array.tobytes(), little-endian")
+            raise SchemaError(f"{array.dtype} array where raw bytes belong; pass array.tobytes(), little-endian")
         return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if array.ndim != 1 or (isinstance(value, bytes) and dtype != np.uint8):
         got = f"{array.ndim} dimensions" if array.ndim > 1 else type(value).__name__
-        raise Fault(f"vector of {field.base} wanted, got {got}")
+        raise SchemaError(f"vector of {field.base} wanted, got {got}")
     if not array.size:
         return np.empty(0, dtype)
     if array.dtype == dtype:
@@ -305,12 +325,12 @@ def _numbers(value: Any, field: Field) -> np.ndarray[Any, Any]:
     ):  # numpy's answer to integers beyond int64
         array = np.array([_index(item, i, field) for i, item in enumerate(value)], object)
     elif array.dtype.kind not in "iub":
-        raise Fault(f"vector of {field.base} wanted, got {array.dtype}")
+        raise SchemaError(f"vector of {field.base} wanted, got {array.dtype}")
     low, high = _range(field)
     if array.dtype.kind != "b":
         bad = np.flatnonzero((array < low) | (array > high))
         if bad.size:
-            raise Fault(f"{array[bad[0]]} does not fit {field.base} ({low} to {high})", f"[{bad[0]}]")
+            raise SchemaError(f"{array[bad[0]]} does not fit {field.base} ({low} to {high})", f"[{bad[0]}]")
     return array.astype(dtype)
 
 
@@ -318,15 +338,15 @@ def _index(item: Any, i: int, field: Field) -> int:
     try:
         return operator.index(item)
     except TypeError:
-        raise Fault(f"{field.base} wanted, got {type(item).__name__}", f"[{i}]") from None
+        raise SchemaError(f"{field.base} wanted, got {type(item).__name__}", f"[{i}]") from None
 
 
 def _floats(array: np.ndarray[Any, Any], field: Field) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "fiu":
-        raise Fault(f"vector of {field.base} wanted, got {array.dtype}")
+        raise SchemaError(f"vector of {field.base} wanted, got {array.dtype}")
     with np.errstate(over="ignore"):
-        out = array.astype(field.dtype)
+        out = array.astype(DTYPES[field.base])
     bad = np.flatnonzero(np.isinf(out) & np.isfinite(array))
     if bad.size:
-        raise Fault(f"{array[bad[0]]} does not fit {field.base}", f"[{bad[0]}]")
+        raise SchemaError(f"{array[bad[0]]} does not fit {field.base}", f"[{bad[0]}]")
     return out

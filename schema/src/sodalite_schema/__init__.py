@@ -1,15 +1,9 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The .tflite file format: verify and read it; with sodalite-build, write it.
+"""Read .tflite files, trusting no byte; with sodalite-build, write them."""
 
-model = read(Path("model.tflite").read_bytes())
-model.subgraphs[0].tensors[0].shape
-Path("copy.tflite").write_bytes(write(model))
-"""
-
-from __future__ import annotations
-
-from .enums import (
+from .format import (
     ENUMS,
+    SchemaError,
+    Table,
     enum_name,
     enum_value,
     field_defaults,
@@ -19,10 +13,9 @@ from .enums import (
     options_kind,
     table_kinds,
     union_members,
+    vector_offset,
 )
-from .errors import SchemaError
 from .reader import ReadLimits, read
-from .table import Table, vector_offset
 
 __all__ = [
     "ENUMS",
@@ -45,11 +38,9 @@ __all__ = [
 
 
 def write(model: Table, *, external_data: bool | None = None) -> bytes:
-    """The .tflite file of a `Model` table; `sodalite_build.write`, which the package sodalite-build holds."""
+    """The .tflite file of a `Model` table; see `sodalite_build.write`."""
     try:
-        from sodalite_build import write  # noqa: PLC0415  an optional package
-    except ModuleNotFoundError as error:
-        if error.name != "sodalite_build":
-            raise
-        raise ImportError("writing models is in another package: pip install sodalite-build") from None
-    return write(model, external_data=external_data)
+        from sodalite_build import write as write_model  # noqa: PLC0415  an optional package
+    except ImportError as error:
+        raise ImportError("writing models is in another package: pip install sodalite-build") from error
+    return write_model(model, external_data=external_data)
