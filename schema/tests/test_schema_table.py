@@ -265,4 +265,4 @@ def test_the_readme_s_first_listing_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-c", parts[1].removeprefix("python")], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == parts[3].strip()
+    assert done.stdout.strip() == parts[3].removeprefix("text").strip()
