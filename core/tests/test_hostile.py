@@ -137,13 +137,13 @@ _short("no operator codes", C, "operator code 1; the model has 0", lambda m: _se
 _short(
     "negative operator code",
     C,
-    "operator code 0 is -1",
+    "operator code 0: is -1, without a name",
     lambda m: _set(m.operator_codes[0], builtin_code=-1, deprecated_builtin_code=-1),
 )
 _short(
-    "operator code 3 is custom and has no name",
+    "custom operator code without a name",
     C,
-    "operator code 3 is custom and has no name",
+    "operator code 3: is CUSTOM, without a name",
     lambda m: _set(m.operator_codes[3], custom_code=""),
 )
 
@@ -171,7 +171,7 @@ _short(
 _short(
     "node input out of range",
     C,
-    'subgraph 0 node 0 CONV_2D "y": input 1 is tensor 12',
+    'subgraph 0: node 0 CONV_2D "y": input 1 is tensor 12',
     lambda m: _node(m, 0, inputs=[0, 12, 2]),
 )
 _short("node input below -1", C, "input 2 is tensor -2", lambda m: _node(m, 0, inputs=[0, 1, -2]))
@@ -212,10 +212,10 @@ _short(
 _short(
     "two producers",
     C,
-    'node 1 IF "y": output 0 is tensor 3 "y", which node 0 makes too',
+    'node 1 IF "y": output 0 is tensor 3 "y": an input, constant or variable, or made before',
     lambda m: _node(m, 1, outputs=[Y]),
 )
-_short("one node makes a tensor twice", C, "which node 0 makes too", lambda m: _node(m, 0, outputs=[Y, Y]))
+_short("one node makes a tensor twice", C, "or made before", lambda m: _node(m, 0, outputs=[Y, Y]))
 _short(
     "reader before producer",
     C,
@@ -269,10 +269,10 @@ _short(
 _short(
     "unknown element type",
     U,
-    'tensor 0 "x": element type 23; this version knows 0 to 22',
+    'tensor 0 "x": element type is 23; this version knows 0 to 22',
     lambda m: _tensor(m, X, type=23),
 )
-_short("negative element type", U, "element type -1; this version", lambda m: _tensor(m, X, type=-1))
+_short("negative element type", U, "element type is -1; this version", lambda m: _tensor(m, X, type=-1))
 _short(
     "negative dimension",
     C,
@@ -342,7 +342,7 @@ _short(
 _short(
     "variant of an unknown type",
     U,
-    "element type 99",
+    "element type is 99",
     lambda m: _tensor(m, Z, variant_tensors=[Table("VariantSubType", type=99)]),
 )
 _short(
@@ -473,6 +473,14 @@ _short(
     "along dimensions [-1]",
     lambda m: _quant(
         m, W, details=Table("MultiAxisQuantization", scales=1, zero_points=-1, quantized_dimensions=[-1])
+    ),
+)
+_short(
+    "blocks of a shape",
+    U,
+    'tensor 1 "w": quantisation in blocks of shape [1, 32]; only block_size is supported',
+    lambda m: _quant(
+        m, W, details=Table("BlockwiseQuantization", scales=1, zero_points=-1, block_shape=[1, 32])
     ),
 )
 
@@ -659,7 +667,7 @@ _short(
 _short(
     "signature key twice",
     C,
-    'signature "serve": is there twice',
+    'two signatures are called "serve"',
     lambda m: m.signature_defs.append(m.signature_defs[0]),
 )
 

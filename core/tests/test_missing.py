@@ -148,17 +148,26 @@ def test_what_the_plugins_of_this_repository_offer_is_listed() -> None:
     for distribution, module in generator["PLUGINS"].items():
         plugin = pytest.importorskip(module)
         offered = {k.op for k in plugin.kernels if not k.op.startswith("fused:")}
-        lost = sorted(op for op in offered if table.get(op, missing_module.Known()).provider != distribution)
+        lost = sorted(op for op in offered if op not in table or table[op].provider != distribution)
         assert not lost, f"run python {GENERATOR.name}: {distribution} offers {lost}"
+    assert not generator["NO_OPERATORS"] & table.keys()
 
 
-def test_the_generator_keeps_what_it_does_not_know() -> None:
-    """Releases and lines of operators without a provider survive; providers are renewed."""
+def test_the_file_is_what_the_generator_makes() -> None:
+    """Lines without names stand in the order of the schema's operators; releases are those of the table by name."""
     pytest.importorskip("sodalite_cpu_ref")
     generator: Any = runpy.run_path(str(GENERATOR))
-    text = generator["render"]("NEW_OP\tsomebody\t2.1.0 -\n")
-    assert "NEW_OP\t-\t2.1.0 -\n" in text
-    assert "custom:Predict\tsodalite-custom-example\t\n" in text
+    text = generator["RELEASES"].read_text(encoding="utf-8")
+    assert generator["render"](text) == generator["TARGET"].read_text(encoding="utf-8")
+    table = known()
+    for line in text.splitlines():
+        op, releases = line.split("\t")
+        assert list(table[op].releases) == releases.split()
+    lines = generator["render"]("CONV_2D\t2.1.0 -\n").splitlines()
+    assert lines[:4] == ["-", "-", "-", "2.1.0 -"]
+    assert "custom:Predict sodalite-custom-example" in lines
+    with pytest.raises(ValueError, match="no such operators: \\['CONV_9D'\\]"):
+        generator["render"]("CONV_9D\t2.1.0\n")
 
 
 def test_a_stale_shape_does_not_hide_what_is_missing() -> None:

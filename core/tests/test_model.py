@@ -102,6 +102,8 @@ def test_option_forms() -> None:
     g.op("STABLEHLO_COMPOSITE", [x], ten, composite_attributes=b"ab", decomposition_subgraph_index=body)
     g.op("STABLEHLO_DOT_GENERAL", [x, x], ten, precision_config=["HIGH", "DEFAULT"])
     g.op("custom:F:lex", [x], ten, custom_options=b"xyz")
+    g.op("FULLY_CONNECTED", [x, x], ten, quant_spec=b"spec")
+    g.op("FULLY_CONNECTED", [x, x], ten)
     nodes = _graph(g).nodes
     assert nodes[0].options == {"in_data_type": "float32", "out_data_type": "bfloat16"}
     assert nodes[1].options == {"squeeze_dims": (0, -1)}
@@ -110,6 +112,7 @@ def test_option_forms() -> None:
     assert nodes[4].options["composite_attributes"] == b"ab"
     assert nodes[4].subgraphs == (1,)
     assert nodes[5].options["precision_config"] == ("HIGH", "DEFAULT")
+    assert [node.options["quant_spec"] for node in nodes[7:]] == [b"spec", b""]
     assert (nodes[6].op, nodes[6].custom_options, dict(nodes[6].options)) == ("custom:F:lex", b"xyz", {})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements as memory holds them -> as a file stores them; `sodalite.packing` is the way back and says what each form is."""
+"""Elements as memory holds them -> as a file stores them; `sodalite.constants` is the way back and says what each form is."""
 
 from __future__ import annotations
 

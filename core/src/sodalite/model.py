@@ -1,18 +1,28 @@
-"""A model that is open: its graphs, and the file that its constants are views of."""
+"""A model that is open: Graphs, made from the tables of a file that their constants are views of.
+
+Every index, order, count and range that later stages rely on is checked here. A file that breaks the format's rules
+is a CorruptModelError; one that follows them, but asks for what this version does not know, an UnsupportedModelError.
+What is odd where nobody reads it passes.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
 from typing import IO, Any
 
+import numpy as np
 import sodalite_schema as schema
+from sodalite_schema import Table
 
-from .errors import CorruptModelError, ModelError, ModelNotFoundError, printable
-from .graph import EMPTY, Graph, Signature
-from .lower import lower
+from .constants import Constants, few, inside, shape_of, sparsity_of
+from .dtypes import DTYPES, OBJECTS, DType
+from .errors import CorruptModelError, ModelError, ModelNotFoundError, UnsupportedModelError, printable
+from .graph import EMPTY, Graph, Node, Quant, Shape, Signature, TensorSpec
 
 __all__ = ["Model", "open_model"]
 
@@ -28,6 +38,9 @@ _LOOKS_LIKE = {
     b"\x80": "a Python pickle (a PyTorch checkpoint?)",
     b"\0\0\0\0": "zero bytes: was the download cut short?",
 }
+# Subgraphs inside subgraphs: how deep, and how many in all if each call had a copy of its own.
+_DEEPEST, _MOST_CALLS = 64, 1 << 16
+_TYPES = tuple(DTYPES)
 
 
 class Model:
@@ -46,25 +59,57 @@ class Model:
         self, buffer: Any, *, path: str | None, label: str, mapped: os.stat_result | None = None
     ) -> None:
         self.path, self.label, self.closed, self._mapped = path, label, False, mapped
+        self.packed: dict[Any, Any] = {}
+        self.lock = threading.RLock()
         view = memoryview(buffer)
         self.nbytes: int = view.nbytes
         try:
-            table = schema.read(view)
-            low = lower(table, view.cast("B"), path)
+            self._lower(schema.read(view), view.cast("B") if self.nbytes else view)
         except schema.SchemaError as error:
             raise CorruptModelError(f"{label}: {_explained(str(error), bytes(view[:8]))}") from None
         except ModelError as error:
             raise type(error)(f"{label}: {error}") from None
-        self.graphs: tuple[Graph, ...] = low.graphs
-        self.signatures: tuple[Signature, ...] = low.signatures
-        self.metadata: Mapping[str, memoryview] = low.metadata
-        self.description: str = table.description or ""
-        self.version: int = table.version
+
+    def _lower(self, model: Table, file: memoryview) -> None:
+        """Everything from a verified `Model` table."""
+        if model.version != 3:
+            raise UnsupportedModelError(f"schema version {model.version}; only version 3 is supported")
+        if not model.subgraphs:
+            raise CorruptModelError("the model has no subgraphs: there is nothing to run")
+        constants = Constants(model, file, self.path)
+        codes = _each(model.operator_codes, _code, "operator code {}".format)
+        self.graphs: tuple[Graph, ...] = _each(
+            model.subgraphs,
+            lambda i, table: _Subgraph(i, table, codes, constants, len(model.subgraphs)).graph(),
+            "subgraph {}".format,
+        )
+        _check_calls(self.graphs)
+        self.signatures: tuple[Signature, ...] = _each(
+            model.signature_defs, self._signature, lambda i: _name("signature", model.signature_defs[i].signature_key)
+        )
+        keys: set[str] = set()
+        for signature in self.signatures:
+            if signature.key in keys:
+                raise CorruptModelError(_name("two signatures are called", signature.key))
+            keys.add(signature.key)
+        self.metadata: Mapping[str, memoryview] = MappingProxyType(
+            {
+                entry.name or "": constants.buffer(entry.buffer, _name("metadata", entry.name) + ": ")[0].data
+                for entry in model.metadata
+            }
+        )
         said = bytes(self.metadata.get("min_runtime_version", b"")[:16])
         self.min_runtime = printable(said.split(b"\0")[0].decode("utf-8", "replace"))
-        self.weights_nbytes = low.weights_nbytes
-        self.packed: dict[Any, Any] = {}
-        self.lock = threading.RLock()
+        self.description: str = model.description or ""
+        self.version: int = model.version
+        self.weights_nbytes = constants.nbytes
+
+    def _signature(self, _: int, table: Table) -> Signature:
+        inside("subgraph", table.subgraph_index, len(self.graphs))
+        graph = self.graphs[table.subgraph_index]
+        inputs = _names("input", table.inputs, graph.inputs)
+        outputs = _names("output", table.outputs, graph.outputs)
+        return Signature(table.signature_key or "", graph.index, inputs, outputs)
 
     def __repr__(self) -> str:
         return f"<sodalite Model {self.label}: {'closed' if self.closed else f'{self.nbytes:,} bytes'}>"
@@ -88,17 +133,16 @@ class Model:
         One that was replaced or deleted is fine: the mapping still holds the old file.
         """
         then = self._mapped
-        if then is None or self.path is None:
-            return
         try:
-            now = os.stat(self.path)
+            now = os.stat(self.path or "")
         except OSError:
             return
-        same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
-        if same and (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
-            sizes = f"{then.st_size:,} bytes then, {now.st_size:,} now"
+        if not then or not os.path.samestat(then, now):
+            return
+        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
             raise ModelError(
-                f"{self.label}: the file was changed while it is open ({sizes}): open it again, or with copy=True"
+                f"{self.label}: the file was changed while it is open ({then.st_size:,} bytes then, "
+                f"{now.st_size:,} now): open it again, or with copy=True"
             )
 
 
@@ -110,7 +154,7 @@ def open_model(source: Source, *, copy: bool = False) -> Model:
     SODALITE_COPY=1 asks for that too. Raises ModelError; TypeError if *source* is none of these.
     """
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(source, copy or os.environ.get("SODALITE_COPY", "0") not in ("", "0"))
+        return _open_path(os.fsdecode(source), copy or os.environ.get("SODALITE_COPY", "0") not in ("", "0"))
     label = "model"
     if hasattr(source, "read"):
         name = getattr(source, "name", None)
@@ -132,66 +176,59 @@ def _label(path: str) -> str:
     return printable(path if len(path) <= 100 else "..." + path[-100:]) or "''"
 
 
-def _open_path(given: str | os.PathLike[str], copy: bool) -> Model:
-    path = os.fsdecode(given)
+def _open_path(path: str, copy: bool) -> Model:
     label = _label(path)
     try:
-        _check_regular(os.stat(path), path, label)  # before opening: a device or pipe should not notice us
+        _check_regular(os.stat(path), path)  # before opening: a device or pipe should not notice us
         # NONBLOCK: what became a pipe since then does not block
         flags = (getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
-        number = os.open(path, os.O_RDONLY | sum(flags))
-        with open(number, "rb") as file:
-            state: os.stat_result | None = os.fstat(number)
-            _check_regular(os.fstat(number), path, label)
-            buffer = None if copy else _mapped(number)
-            if buffer is None:
-                state, buffer = None, file.read()
+        with open(os.open(path, os.O_RDONLY | sum(flags)), "rb") as file:
+            state = os.fstat(file.fileno())
+            _check_regular(state, path)
+            mapped = None if copy else _mapped(file.fileno())
+            buffer = mapped or file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _not_found(path, label) from error
+        raise ModelNotFoundError(f"{label}: there is no such file{_near(path)}") from error
     except MemoryError as error:
-        raise ModelError(
-            f"{label}: does not fit in memory: open it without copy, and it is mapped"
-        ) from error
-    except ModelError:
-        raise
+        raise ModelError(f"{label}: does not fit in memory: open it without copy, and it is mapped") from error
+    except ModelError as error:
+        raise ModelError(f"{label}: {error}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return Model(buffer, path=path, label=label, mapped=state)
+    return Model(buffer, path=path, label=label, mapped=state if mapped else None)
 
 
 def _mapped(number: int) -> Any:
     """The file mapped read-only; None where it is empty, or the platform or its file system cannot."""
     try:
-        import mmap  # noqa: PLC0415  absent on some platforms
+        import mmap  # absent on some platforms
 
         return mmap.mmap(number, 0, access=mmap.ACCESS_READ)
     except (ImportError, OSError, ValueError):
         return None
 
 
-def _check_regular(state: os.stat_result, path: str, label: str) -> None:
-    if stat.S_ISREG(state.st_mode):
-        return
-    what = "is a pipe, device or socket: read it and pass the bytes"
+def _check_regular(state: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(state.st_mode):
         names = sorted(os.listdir(path))
-        models = [printable(name) for name in names if name.endswith(".tflite")]
-        what = f"is a folder, not a model{'; it holds ' if models else ''}{', '.join(models[:8])}"
         if "saved_model.pb" in names:
-            what = f"is a folder, a TensorFlow SavedModel: {_CONVERT}"
-    raise ModelError(f"{label}: {what}")
+            raise ModelError(f"is a folder, a TensorFlow SavedModel: {_CONVERT}")
+        models = ", ".join([printable(name) for name in names if name.endswith(".tflite")][:8])
+        raise ModelError("is a folder, not a model" + (models and f"; it holds {models}"))
+    if not stat.S_ISREG(state.st_mode):
+        raise ModelError("is a pipe, device or socket: read it and pass the bytes")
 
 
-def _not_found(path: str, label: str) -> ModelNotFoundError:
-    from difflib import get_close_matches  # noqa: PLC0415  only on the way to an error
+def _near(path: str) -> str:
+    """What is there instead of *path*, for a message."""
+    from difflib import get_close_matches
 
     folder, name = os.path.split(path)
     try:
         near = get_close_matches(name, os.listdir(folder or "."), 3)
-        hint = f"; near it: {', '.join(map(printable, near))}" if near else ""
     except OSError:
-        hint = "; its folder is not there either"
-    return ModelNotFoundError(f"{label}: there is no such file{hint}")
+        return "; its folder is not there either"
+    return f"; near it: {', '.join(map(printable, near))}" if near else ""
 
 
 def _explained(message: str, start: bytes) -> str:
@@ -204,3 +241,285 @@ def _explained(message: str, start: bytes) -> str:
     if "past the end of the file" in message or "outside the file" in message:
         return f"{message}; was the file cut short, or damaged?"
     return message
+
+
+def _each(tables: Sequence[Table], work: Callable[[int, Table], Any], place: Callable[[int], str]) -> Any:
+    """The tuple of work(i, table); place(i) is put before what an error says."""
+    done = []
+    for i, table in enumerate(tables):
+        try:
+            done.append(work(i, table))
+        except ModelError as error:
+            raise type(error)(f"{place(i)}: {error}") from None
+    return tuple(done)
+
+
+def _name(what: str, name: str | None) -> str:
+    return f'{what} "{printable(name)}"'
+
+
+def _code(_: int, code: Table) -> tuple[str, int]:
+    """The operator's name and version."""
+    # The byte field came first and ends at 127; later files have the number in both, or only in the int field.
+    number = max(code.deprecated_builtin_code, code.builtin_code)
+    op = schema.enum_name("BuiltinOperator", number)
+    if number < 0 or (op == "CUSTOM" and not code.custom_code):
+        raise CorruptModelError(f"is {op}, without a name")
+    return f"custom:{code.custom_code}" if op == "CUSTOM" else f"builtin:{op}" if op.isdecimal() else op, code.version
+
+
+def _member(what: str, number: int, names: Sequence[str]) -> str:
+    """The one of *names* that *number* stands for."""
+    if not 0 <= number < len(names):
+        raise UnsupportedModelError(
+            f"{what} is {number}; this version knows 0 to {len(names) - 1} ({', '.join(names)})"
+        )
+    return names[number]
+
+
+@cache
+def _options_of(op: str) -> tuple[str | None, Mapping[str, Sequence[str]], Mapping[str, Any]]:
+    """Of an operator: the kind of its options table, the members of options of enum type, and the defaults."""
+    kind = None if ":" in op else schema.options_kind(op)
+    if kind is None:
+        return None, EMPTY, EMPTY
+    raw = schema.field_defaults(kind)
+    types = {name: schema.field_enum(kind, name) for name in raw}
+    enums = {
+        name: _TYPES if enum == "TensorType" else tuple(schema.ENUMS[enum]) for name, enum in types.items() if enum
+    }
+    return kind, enums, {name: _option(name, value, enums) for name, value in raw.items()}
+
+
+def _option(name: str, value: Any, enums: Mapping[str, Sequence[str]]) -> Any:
+    """The value of an option in the form that Node describes."""
+    if isinstance(value, np.ndarray):
+        if value.dtype == np.uint8:
+            return value.tobytes()
+        return tuple(_option(name, item, enums) for item in value.tolist())
+    if name in enums:
+        return _member(f"option {name}", value, enums[name])
+    return "" if value is None else value
+
+
+class _Subgraph:
+    """A subgraph on its way to a Graph."""
+
+    def __init__(
+        self, index: int, table: Table, codes: Sequence[tuple[str, int]], constants: Constants, graphs: int
+    ) -> None:
+        self.index, self.table, self.codes, self.constants, self.graphs = index, table, codes, constants, graphs
+        self.inputs = self.indices("input", table.inputs)
+        self.free = frozenset(self.inputs)
+        self.producer = {j: i for i, node in enumerate(table.operators) for j in node.outputs.tolist()}
+        self.tensors: tuple[TensorSpec, ...] = ()
+        self.ready: list[bool] = []  # has a value when the next node runs
+
+    def graph(self) -> Graph:
+        table = self.table
+        outputs = self.indices("output", table.outputs)
+        self.tensors = _each(table.tensors, self.tensor, self.name)
+        self.ready = [t.data is not None or t.variable or t.index in self.free for t in self.tensors]
+        nodes = _each(table.operators, self.node, self.node_name)
+        self.check_ready("output", outputs)
+        readers: dict[int, list[int]] = {}
+        for node in nodes:
+            for j in {*node.inputs} - {-1}:
+                readers.setdefault(j, []).append(node.index)
+        return Graph(
+            self.index,
+            table.name or "",
+            self.tensors,
+            nodes,
+            self.inputs,
+            outputs,
+            MappingProxyType(self.producer),
+            MappingProxyType({j: tuple(users) for j, users in readers.items()}),
+        )
+
+    def name(self, i: int) -> str:
+        return _name(f"tensor {i}", self.table.tensors[i].name)
+
+    def node_name(self, i: int) -> str:
+        node = self.table.operators[i]
+        op = self.codes[node.opcode_index][0] if node.opcode_index < len(self.codes) else "operator"
+        made = [self.table.tensors[j].name for j in node.outputs.tolist() if 0 <= j < len(self.table.tensors)]
+        return _name(f"node {i} {printable(op)}", made[0]) if made else f"node {i} {printable(op)}"
+
+    def indices(self, what: str, array: Any, lowest: int = 0) -> tuple[int, ...]:
+        found, count = tuple(array.tolist()), len(self.table.tensors)
+        if found and not lowest <= min(found) <= max(found) < count:
+            place, i = next((p, i) for p, i in enumerate(found) if not lowest <= i < count)
+            raise CorruptModelError(f"{what} {place} is tensor {i}; the subgraph has {count} tensors")
+        return found
+
+    def check_ready(self, what: str, indices: Sequence[int]) -> None:
+        for place, j in enumerate(indices):
+            if j >= 0 and not self.ready[j]:
+                maker = self.producer.get(j)
+                who = "nothing makes" if maker is None else f"only node {maker} makes: nodes must be in order"
+                raise CorruptModelError(f"{what} {place} is {self.name(j)}, which {who}")
+
+    def tensor(self, i: int, table: Table) -> TensorSpec:
+        dtype, sizes = DTYPES[_member("element type", table.type, _TYPES)], table.shape.tolist()
+        shape = shape_of(sizes, dtype)
+        signature = table.shape_signature.tolist() or sizes
+        if len(signature) != len(sizes) or min(signature, default=0) < -1:
+            raise CorruptModelError(f"shape signature {few(signature)} for shape {few(sizes)}")
+        if table.external_buffer:
+            raise UnsupportedModelError("its data lie in another file (external_buffer), which is not supported")
+        for sub in table.variant_tensors:
+            _member("element type", sub.type, _TYPES)
+        has_data = self.constants.buffer(table.buffer)[0].size
+        made = table.is_variable or i in self.producer or i in self.free
+        sparsity = data = source = None
+        # nothing need be stored for no elements: LiteRT takes such a tensor for an empty constant
+        if has_data or (not made and 0 in shape and dtype.name not in OBJECTS):
+            if table.is_variable:
+                raise CorruptModelError(f"a variable with constant data (buffer {table.buffer})")
+            stored = shape
+            if table.sparsity is not None and has_data:
+                sparsity, count = sparsity_of(table.sparsity, shape)
+                stored = (count,)
+            data, source = self.constants.array(table.buffer, dtype, stored)
+        return TensorSpec(
+            i,
+            table.name or "",
+            shape,
+            dtype.name,
+            self.quant(table.quantization, dtype, shape),
+            data,
+            source,
+            tuple(signature) if -1 in signature else None,
+            bool(table.is_variable),
+            sparsity,
+        )
+
+    def quant(self, table: Table | None, dtype: DType, shape: Shape) -> Quant | None:
+        if table is None:
+            return None
+        if table.details is not None:
+            return self.quant_details(table.details)
+        scales, points, axis = table.scale, table.zero_point, table.quantized_dimension
+        count = scales.size
+        # one scale of 0 is how old writers say "not quantised"
+        if not count or (count == 1 and scales[0] == 0):
+            return None
+        if not points.size:
+            points = np.zeros(count, np.int64)
+            points.flags.writeable = False
+        if points.size != count:
+            raise CorruptModelError(f"{count} scales but {points.size} zero points")
+        if count > 1 and (not 0 <= axis < len(shape) or shape[axis] != count):
+            raise CorruptModelError(
+                f"{count} scales for dimension {axis} of {few(shape)}: one, or one a channel, is right"
+            )
+        if dtype.memory.kind not in "iu":
+            # on a float or string tensor nobody reads them
+            return Quant(scales, points, axis) if scales.min() > 0 else None
+        if not 0 <= scales.min() <= scales.max() < np.inf:  # so for NaN
+            raise CorruptModelError(f"scales must be finite and positive, got {scales.min()} to {scales.max()}")
+        low = -(1 << dtype.bits - 1) if dtype.memory.kind == "i" else 0
+        high = low + (1 << dtype.bits) - 1
+        if not low <= points.min() <= points.max() <= high:
+            raise CorruptModelError(
+                f"zero points {points.min()} to {points.max()} outside {dtype.name}, {low} to {high}"
+            )
+        return Quant(scales, points, axis)
+
+    def quant_details(self, table: Table) -> Quant:
+        none = np.empty(0, np.float32), np.empty(0, np.int64)
+        kind = table.kind.removesuffix("Quantization").lower()
+        if kind == "custom":
+            return Quant(*none, kind=kind, details=table.custom.tobytes())
+        self.indices("scales", np.array([table.scales]))
+        self.indices("zero points", np.array([table.zero_points]), -1)
+        if kind == "blockwise" and table.block_shape.size:
+            raise UnsupportedModelError(f"quantisation in blocks of shape {few(table.block_shape.tolist())}; only block_size is supported")
+        axes = tuple(table.quantized_dimensions.tolist()) if kind == "multiaxis" else ()
+        if min((table.block_size, *axes)) < 0:
+            raise CorruptModelError(f"quantisation in blocks of {table.block_size} along dimensions {few(axes)}")
+        return Quant(*none, 0, kind, table.scales, table.zero_points, table.block_size, axes)
+
+    def node(self, i: int, table: Table) -> Node:
+        inside("operator code", table.opcode_index, len(self.codes))
+        op, version = self.codes[table.opcode_index]
+        inputs = self.indices("input", table.inputs, -1)
+        self.check_ready("input", inputs)
+        outputs = self.indices("output", table.outputs)
+        for place, j in enumerate(outputs):
+            if self.ready[j]:
+                raise CorruptModelError(
+                    f"output {place} is {self.name(j)}: an input, constant or variable, or made before"
+                )
+            self.ready[j] = True
+        options = self.options(op, table)
+        subgraphs: list[int] = []
+        for name, value in options.items():
+            if "subgraph" in name:
+                subgraphs += value if isinstance(value, tuple) else [value]
+        for j in subgraphs:
+            inside("runs subgraph", j, self.graphs)
+        custom = table.custom_options
+        if not custom.size:
+            custom = self.constants.outside(
+                "custom options", table.large_custom_options_offset, table.large_custom_options_size
+            )
+        flags = enumerate(zip(inputs, table.mutating_variable_inputs.tolist(), strict=False))
+        return Node(
+            i,
+            op,
+            version,
+            inputs,
+            outputs,
+            options,
+            custom.tobytes(),
+            self.indices("intermediate", table.intermediates, -1),
+            frozenset(place for place, (j, flag) in flags if flag and j >= 0 and self.tensors[j].variable),
+            tuple(subgraphs),
+            self.tensors[outputs[0]].name if outputs else "",
+        )
+
+    def options(self, op: str, table: Table) -> Mapping[str, Any]:
+        kind, enums, options = _options_of(op)
+        given = {t.kind: t for t in (table.builtin_options, table.builtin_options_2) if t}
+        if kind in given:
+            stored = {name: _option(name, value, enums) for name, value in given[kind].fields()}
+            return MappingProxyType({**options, **stored})
+        if given and options:
+            raise CorruptModelError(f"has {', '.join(given)}; {op} takes {kind}")
+        return MappingProxyType(options)
+
+
+def _check_calls(graphs: Sequence[Graph]) -> None:
+    """Refuse subgraphs that run themselves, and nests that would explode."""
+    known: dict[int, tuple[int, int]] = {}
+
+    def measure(i: int, path: tuple[int, ...]) -> tuple[int, int]:
+        """How many subgraphs run inside i, itself included, and how deep."""
+        if i in path:
+            raise CorruptModelError(f"subgraph {i} runs itself, by way of {few(path[path.index(i) + 1 :])}")
+        if i not in known and len(path) < _DEEPEST:
+            inner = [measure(j, (*path, i)) for node in graphs[i].nodes for j in node.subgraphs]
+            known[i] = 1 + sum(count for count, _ in inner), 1 + max((depth for _, depth in inner), default=0)
+        count, depth = known.get(i, (0, 1))
+        if count > _MOST_CALLS or len(path) + depth > _DEEPEST:
+            raise UnsupportedModelError(
+                f"subgraph {i} runs too many subgraphs inside each other: at most {_DEEPEST} deep, {_MOST_CALLS:,} in all"
+            )
+        return count, depth
+
+    for i in range(len(graphs)):
+        measure(i, ())
+
+
+def _names(what: str, maps: Sequence[Table], ends: Sequence[int]) -> Mapping[str, int]:
+    names: dict[str, int] = {}
+    known = set(ends)
+    for entry in maps:
+        name, i = entry.name or "", entry.tensor_index
+        if name in names or i not in known:
+            why = "there twice" if name in names else f"tensor {i}, not one of the subgraph's {what}s {few(ends)}"
+            raise CorruptModelError(f"{_name(what, name)} is {why}")
+        names[name] = i
+    return MappingProxyType(names)
