@@ -67,7 +67,9 @@ class Cell:
         recurrent = (self.m,) if self.diagonal else (self.n, self.m)
         self._every(places.recurrent, "recurrent weights", recurrent, self.w_types)
         self._every(places.bias, "bias", (self.n,), (sums,))
-        self.aux = a > 0 and self._group(places.aux, "auxiliary weights", (self.n, a), self.w_types)
+        self.aux = a > 0 and self._group(
+            tuple(places.aux[g] for g in self.gates), "auxiliary weights", (self.n, a), self.w_types
+        )
         small = "int16" if kind == "int8" else output.dtype
         gates = tuple(places.peephole[g] for g in self.gates if g != 2)
         self.peephole = self._group(gates, "peephole weights", (self.n,), (small,))

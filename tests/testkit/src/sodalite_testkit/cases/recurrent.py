@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels with a state: SVDF, LSTM, UNIDIRECTIONAL_SEQUENCE_LSTM. Several runs each, so that the state matters."""
+"""Kernels with a state: SVDF, LSTM, RNN, one way and both ways. Several runs each, so that the state matters."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def cases() -> Iterator[Case]:
     """Worked examples first."""
     yield from _svdf()
     yield from _lstm()
+    yield from _rnn()
+    yield from _both_ways()
 
 
 # batch, inputs, units, rank, memory
@@ -213,3 +215,88 @@ def _lstm_integers() -> Iterator[Case]:
         yield case("LSTM", [x, *cell], [result], intermediates=between, **{**how, "steps": 4})
         how["cell_clip"], how["proj_clip"] = 0.4, 0.3
         yield case("LSTM", [x, *cell], [result], intermediates=between, **how)
+
+
+def _rnn_cell(batch: int, k: int, n: int, weights: str) -> list[Tensor | None]:
+    """Weights, recurrent weights, bias and state."""
+    if weights == "float32":
+        matrices = [const("float32", (n, size), low=-0.6, high=0.6) for size in (k, n)]
+    else:
+        matrices = [const("int8", (n, size), q(0.01), low=-127) for size in (k, n)]
+    return [*matrices, const("float32", (n,)), variable("float32", (batch, n))]
+
+
+def _rnn() -> Iterator[Case]:
+    # tanh is left out: 1 · 2 + 3 · (1 · 2) after the second run
+    one = np.float32([[1]])
+    operands = [
+        fed(np.float32([[2]])),
+        const(one),
+        const(3 * one),
+        const(np.float32([0])),
+        variable("float32", (1, 1)),
+    ]
+    yield case("RNN", operands, [out("float32")], steps=2, note="by_hand", expected=[[[8.0]]])
+    for weights, tolerance in (("float32", STEPS), ("int8", HYBRID_STEPS)):
+        for activation in ("TANH", "RELU6"):
+            how: dict[str, Any] = {
+                "fused_activation_function": activation,
+                "tolerance": tolerance,
+                "steps": 3,
+            }
+            cell = _rnn_cell(2, 7, 5, weights)
+            yield case("RNN", [fed("float32", (2, 7), low=-1, high=1), *cell], [out("float32")], **how)
+            for time_major in (True, False):
+                cell = _rnn_cell(2 if time_major else 3, 7, 5, weights)
+                x = fed("float32", (3, 2, 7), low=-1, high=1)
+                yield case(
+                    "UNIDIRECTIONAL_SEQUENCE_RNN", [x, *cell], [out("float32")], time_major=time_major, **how
+                )
+    cell = _rnn_cell(2, 6, 5, "float32")
+    yield case("RNN", [fed("float32", (2, 7)), *cell], [out("float32")], raises="ShapeError", note="inputs")
+
+
+def _both_ways() -> Iterator[Case]:
+    op = "BIDIRECTIONAL_SEQUENCE_RNN"
+    x, other = (fed("float32", (3, 2, 7), low=-1, high=1) for _ in range(2))
+    for weights, tolerance in (("float32", STEPS), ("int8", HYBRID_STEPS)):
+        for time_major in (True, False):
+            for merged in (True, False):
+                how: dict[str, Any] = {
+                    "time_major": time_major,
+                    "merge_outputs": merged,
+                    "tolerance": tolerance,
+                    "fused_activation_function": "TANH",
+                    "steps": 2,
+                }
+                batch = 2 if time_major else 3
+                results = [out("float32")] * (1 if merged else 2)
+                if weights == "float32" or not time_major:  # LiteRT runs the sequence as often as it is long
+                    cells = [*_rnn_cell(batch, 7, 5, weights), *_rnn_cell(batch, 7, 4, weights)]
+                    yield case(op, [x, *cells, None, None, None], results, note="plain", **how)
+                    if time_major:  # with batches first LiteRT's backward cell reads the input all the same
+                        yield case(op, [x, *cells, other, None, None], results, note="instead", **how)
+                    extra = [_rnn_cell(batch, 7, size, weights)[0] for size in (5, 4)]
+                    yield case(op, [x, *cells, other, *extra], results, note="besides", **how)
+                if merged and not time_major:
+                    continue  # LiteRT steps through the states by the width of both outputs, beyond their end
+                for kind in ({}, {"cifg": True}, {"m": 3, "peephole": True}):
+                    yield from _lstm_both_ways(x, other, batch, weights, kind, results, how)
+
+
+def _lstm_both_ways(
+    x: Tensor,
+    other: Tensor,
+    batch: int,
+    weights: str,
+    kind: dict[str, Any],
+    results: list[Tensor],
+    how: dict[str, Any],
+) -> Iterator[Case]:
+    op, note = "BIDIRECTIONAL_SEQUENCE_LSTM", "-".join(kind) or "lstm"
+    first, second = (_cell(batch, 7, 4, weights=weights, **kind) for _ in range(2))
+    cells = [*first[:17], *second[:17], *first[17:19], *second[17:19]]
+    yield case(op, [x, *cells, *[None] * 9], results, note=note, **how)
+    yield case(op, [x, *cells, other, *[None] * 8], results, note=f"{note}_instead", **how)
+    extra = [t for _ in range(2) for t in _cell(batch, 7, 4, weights=weights, **kind)[:4]]
+    yield case(op, [x, *cells, other, *extra], results, note=f"{note}_besides", **how)
