@@ -84,11 +84,12 @@ def from_real(value: Any, spec: TensorSpec) -> Array:
     where = called(spec, "input")
     array, literal = _array(value, where), isinstance(value, _LITERAL)
     if spec.quant is not None and quantised(spec) and array.dtype.kind in ("fiu" if literal else "f"):
-        if np.isnan(array).any():
+        with np.errstate(all="ignore"):
+            steps = np.asarray(np.asarray(array, np.float32) / np.float32(spec.quant.scale), np.float64)
+        if np.isnan(steps).any():
             raise ShapeError(f"{where}: has NaN, which {spec.dtype} cannot hold")
-        from .quant import quantize  # noqa: PLC0415  wanted by quantised models only
-
-        return quantize(array, spec.quant.scale, spec.quant.zero_point, spec.dtype)
+        nearest = np.trunc(steps + np.copysign(0.5, steps))  # half away from zero; exact, as steps are float32
+        return np.asarray(np.clip(nearest + spec.quant.zero_point, *_range(spec.dtype)), memory_dtype(spec.dtype))
     memory = memory_dtype(spec.dtype)
     if not literal and not quantised(spec) and np.can_cast(array.dtype, memory, "same_kind"):
         return _exact(array, spec, where)
@@ -99,9 +100,15 @@ def to_real(array: Array, spec: TensorSpec) -> Array:
     """The real numbers, float32, of a quantised tensor's *array*; any other array as it is."""
     if spec.quant is None or not quantised(spec):
         return array
-    from .quant import dequantize  # noqa: PLC0415  wanted by quantised models only
+    centred = np.asarray(array, np.float64) - spec.quant.zero_point
+    return (spec.quant.scale * centred).astype(np.float32)  # type: ignore[no-any-return]
 
-    return dequantize(array, spec.quant.scale, spec.quant.zero_point)
+
+def _range(dtype: str) -> tuple[int, int]:
+    """The least and the greatest value of an integer type."""
+    count = 1 << DTYPES[dtype].bits
+    least = 0 if dtype[0] == "u" else -count // 2
+    return least, least + count - 1
 
 
 def _array(value: Any, where: str) -> Array:
@@ -118,9 +125,8 @@ def _exact(array: Array, spec: TensorSpec, where: str) -> Array:
     if memory.kind in "iu" or array.dtype.kind in "iu":
         bad = there != array
         if DTYPES[spec.dtype].bits < 8:
-            from .quant import RANGES  # noqa: PLC0415  rare
-
-            bad |= (array < RANGES[spec.dtype][0]) | (array > RANGES[spec.dtype][1])
+            least, greatest = _range(spec.dtype)
+            bad |= (array < least) | (array > greatest)
     else:
         bad = np.isfinite(there) != np.isfinite(array)
     if bad.any():
