@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sodalite import quant
 from sodalite.errors import ShapeError
 from sodalite.kernel import Buffers, Mode, Reason, Unsupported
-from sodalite_cpu_ref import kernels
+from sodalite_cpu_ref import kernels, quant
 from sodalite_testkit.case import Case, Tensor, case, const, fed, out, q
 from sodalite_testkit.direct import kernel_for, node_of
 

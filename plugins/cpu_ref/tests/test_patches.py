@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sodalite.errors import ShapeError
-from sodalite.shapes import window
 from sodalite_cpu_ref import _patches
 from sodalite_cpu_ref._memory import Scratch
 from sodalite_cpu_ref._patches import Patches
+from sodalite_cpu_ref.shapes import window
 
 small = st.integers(1, 4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sodalite import quant
+from sodalite_cpu_ref import quant
 from sodalite_cpu_ref._columns import LONG, largest_piece, pieces
 from sodalite_cpu_ref._requant import DOUBLE, REAL, REAL_WIDE, SINGLE, WIDE, Requant
 

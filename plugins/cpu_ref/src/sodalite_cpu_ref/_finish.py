@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 from sodalite.graph import Array
-from sodalite.quant import float_activation_range
 
 from ._checks import option
 from ._columns import Row, pieces
+from .quant import float_activation_range
 
 CHUNK = 32768
 

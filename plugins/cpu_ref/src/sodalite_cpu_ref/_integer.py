@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Reason
-from sodalite.quant import activation_range
 
 from ._checks import affine, constant, declined, option, per_tensor, types
 from ._products import Cuts, cuts
 from ._requant import DOUBLE, REAL, REAL_WIDE, WIDE, Float64s, Requant
+from .quant import activation_range
 
 X_MOST = {"int8": 128, "uint8": 255, "int16": 32768}
 W_MOST = {"int2": 2, "int4": 8, "int8": 128, "int16": 32768}

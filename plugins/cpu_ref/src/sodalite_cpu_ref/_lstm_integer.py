@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from sodalite.graph import Array, Quant, TensorSpec
 from sodalite.kernel import Buffers, Reason
-from sodalite.quant import multiplier_and_shift, rescale
 
 from . import _fixed
 from ._checks import declined, per_tensor, tensor, types
 from ._engine import weights_once
 from ._lstm import GATES, Cell, Step
 from ._recurrent import given
+from .quant import multiplier_and_shift, rescale
 
 Int64s = npt.NDArray[np.int64]
 Scale = tuple[int, int]

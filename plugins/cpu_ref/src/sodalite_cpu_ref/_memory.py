@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from sodalite.graph import Array, Shape
-from sodalite.shapes import element_count
+
+from .shapes import element_count
 
 ALIGNMENT = 64
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from sodalite.graph import Array, Shape
 from sodalite.kernel import Step
-from sodalite.shapes import Window
 
 from ._memory import Part, Scratch, rows_per_tile
+from .shapes import Window
 
 TILE_NBYTES = 384 << 10
 LEAST_PIXELS = 128  # fewer rows make poor matrix products

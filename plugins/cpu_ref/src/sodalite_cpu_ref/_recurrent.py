@@ -9,10 +9,10 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Reason, Unsupported
-from sodalite.quant import float_activation_range
 
 from ._checks import affine, declined, shape_of
 from ._hybrid import asymmetric, symmetric
+from .quant import float_activation_range
 
 FLOAT32 = np.float32
 WEIGHTS = ("float32", "int8", "uint8")

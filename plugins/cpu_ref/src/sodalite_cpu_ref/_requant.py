@@ -1,7 +1,7 @@
 """From integer sums to output levels: out = clamp(rounded((sum + bias) · multiplier) + zero_point).
 
 The fast form works in float64 and is exact where ``_exact`` says so; everything else goes through
-sodalite.quant in int64. Tests compare the two, and both with big integers, at the ends of every range.
+sodalite_cpu_ref.quant in int64. Tests compare the two, and both with big integers, at the ends of every range.
 
 Why float64 is exact. Let the multiplier be M · 2**shift / 2**31 with e = max(-shift, 0), t = sum · M / 2**31 and
 v = t / 2**e. The two roundings of TFLite, floor(t + 1/2) and then half away from zero by 2**e, come to
@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sodalite import quant
 from sodalite.graph import Array
 
+from . import quant
 from ._columns import Row, largest_piece, pieces, repeated, upto
 
 CHUNK = 16384  # elements requantised at once: the float64 work stays in the L2 cache

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepare, Prepared, Reason, Unsupported
-from sodalite.quant import RANGES, multiplier_and_shift, rescale, round_half_away, rounding_divide_by_pot
-from sodalite.shapes import broadcast_shape
 
 from . import floats
 from .arithmetic import clamp, exact_log2, in_place, store
 from .nodes import Arrays, alike, first, fixed, inputs, only, output, quant_of, shape_of, types
+from .quant import RANGES, multiplier_and_shift, rescale, round_half_away, rounding_divide_by_pot
+from .shapes import broadcast_shape
 from .tables import each_level, of_reals, sigmoid_table
 
 

@@ -11,15 +11,6 @@ from sodalite.dtypes import memory_dtype
 from sodalite.errors import KernelError, ShapeError
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepare, Prepared, Reason, Unsupported
-from sodalite.quant import (
-    activation_range,
-    float_activation_range,
-    multiplier_and_shift,
-    rescale,
-    rounding_divide_by_pot,
-    saturating_rounding_doubling_high_mul,
-)
-from sodalite.shapes import broadcast_shape
 
 from . import floats
 from .fixedpoint import bit_length, reciprocal
@@ -37,6 +28,15 @@ from .nodes import (
     shape_of,
     types,
 )
+from .quant import (
+    activation_range,
+    float_activation_range,
+    multiplier_and_shift,
+    rescale,
+    rounding_divide_by_pot,
+    saturating_rounding_doubling_high_mul,
+)
+from .shapes import broadcast_shape
 
 _LEVELS = types("int8 uint8 int16")
 

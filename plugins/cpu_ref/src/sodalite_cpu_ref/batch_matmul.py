@@ -14,8 +14,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step
-from sodalite.quant import RANGES
-from sodalite.shapes import broadcast_shape, element_count
 
 from ._checks import affine, constant, declined, per_tensor, shape_of, tensor, types
 from ._engine import weights_once
@@ -25,6 +23,8 @@ from ._memory import Part, Scratch
 from ._products import cuts, product
 from ._requant import DOUBLE, WIDE, Requant
 from .nodes import quiet
+from .quant import RANGES
+from .shapes import broadcast_shape, element_count
 
 MOST = {"int8": 128, "int16": 32768}
 

@@ -8,7 +8,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.shapes import element_count
 
 from .movement import moved
 from .nodes import (
@@ -27,6 +26,7 @@ from .nodes import (
     types,
     vector,
 )
+from .shapes import element_count
 
 
 def _block_size(node: NodeSpec) -> int:

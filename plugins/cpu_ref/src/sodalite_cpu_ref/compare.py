@@ -9,8 +9,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepare, Prepared
-from sodalite.quant import multiplier_and_shift, rescale
-from sodalite.shapes import broadcast_shape, element_count
 
 from . import floats
 from .nodes import (
@@ -27,6 +25,8 @@ from .nodes import (
     shape_of,
     types,
 )
+from .quant import multiplier_and_shift, rescale
+from .shapes import broadcast_shape, element_count
 from .tables import all_levels
 
 _EQUALITY = "float32 float16 int8 uint8 int16 int32 int64 bool string"

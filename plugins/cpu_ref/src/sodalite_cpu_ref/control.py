@@ -12,9 +12,9 @@ import numpy as np
 from sodalite.errors import KernelError, ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step, SubplanLike, Unsupported
-from sodalite.shapes import element_count
 
 from .nodes import called, inputs, only, scalar, shape_of
+from .shapes import element_count
 
 Shapes = tuple[Shape | None, ...]
 

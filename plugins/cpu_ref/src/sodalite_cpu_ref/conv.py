@@ -14,7 +14,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step
-from sodalite.shapes import Window, element_count, window
 
 from ._checks import affine, constant, declined, optional, shape_of, tensor, types
 from ._engine import Engine, no_bias, weights_once
@@ -25,6 +24,7 @@ from ._memory import Scratch
 from ._patches import Patches, Tile
 from ._products import Cuts, cuts
 from .nodes import quiet
+from .shapes import Window, element_count, window
 
 FLOAT32 = np.dtype(np.float32)
 

@@ -10,20 +10,20 @@ from sodalite.dtypes import DTYPES, PACKED, memory_dtype
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, Sparsity, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.quant import (
-    RANGES,
-    multiplier_and_shift,
-    rescale,
-    round_half_away,
-)
-from sodalite.quant import dequantize as reals_of
-from sodalite.quant import quantize as levels_of
-from sodalite.shapes import element_count, normalize_axis
 
 from . import floats
 from .activation import symmetric_int16
 from .arithmetic import clamp
 from .nodes import STORED, Arrays, alike, called, fixed, inputs, only, output, quant_of, shape_of, types
+from .quant import (
+    RANGES,
+    multiplier_and_shift,
+    rescale,
+    round_half_away,
+)
+from .quant import dequantize as reals_of
+from .quant import quantize as levels_of
+from .shapes import element_count, normalize_axis
 from .tables import all_levels, each_level, looked_up
 
 _REQUANTISED = {

@@ -14,7 +14,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step
-from sodalite.shapes import Window, element_count
 
 from ._checks import affine, constant, declined, optional, shape_of, tensor, types
 from ._engine import no_bias, weights_once
@@ -24,6 +23,7 @@ from ._integer import Rules, scheme
 from ._memory import Part, Scratch, rows_per_tile
 from .conv import FLOAT32, Layout, check_bias, check_sizes, convolve, operands, windows
 from .nodes import quiet
+from .shapes import Window, element_count
 
 TILE_NBYTES = 256 << 10
 LONG = 512  # elements in a row of weights: several pixels' where there are few channels

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from sodalite.errors import KernelError
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepare, Prepared
-from sodalite.quant import RANGES, multiplier_and_shift, rescale
 
 from . import floats
 from .activation import in_float32, one, symmetric_int16
 from .arithmetic import in_place
 from .fixedpoint import inverse_square_root
 from .nodes import Arrays, called, first, fixed, quant_of, quantised, shape_of
+from .quant import RANGES, multiplier_and_shift, rescale
 from .tables import all_levels, each_level, looked_up, of_reals
 
 

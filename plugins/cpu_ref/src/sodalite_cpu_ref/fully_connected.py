@@ -13,7 +13,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import LITERT, Buffers, NodeSpec, Prepared, Reason, Step
-from sodalite.shapes import Window, element_count
 
 from ._checks import affine, constant, declined, optional, shape_of, tensor, types
 from ._engine import Engine, no_bias, weights_once
@@ -25,6 +24,7 @@ from ._patches import Patches
 from ._products import cuts
 from .conv import Layout, check_bias, dense_float, dense_integer, operands
 from .nodes import quiet
+from .shapes import Window, element_count
 
 W_TYPES = {
     "int8": ("int8", "int4", "int2"),

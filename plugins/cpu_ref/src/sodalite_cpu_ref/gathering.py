@@ -8,7 +8,6 @@ import numpy as np
 from sodalite.errors import KernelError, ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.shapes import element_count, normalize_axis
 
 from .movement import moved
 from .nodes import (
@@ -28,6 +27,7 @@ from .nodes import (
     types,
     vector,
 )
+from .shapes import element_count, normalize_axis
 
 _POSITIONS = types("int16 int32 int64")
 

@@ -9,7 +9,6 @@ from sodalite.dtypes import memory_dtype
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.shapes import element_count, normalize_axis
 
 from .nodes import (
     COPIED,
@@ -31,6 +30,7 @@ from .nodes import (
     types,
     vector,
 )
+from .shapes import element_count, normalize_axis
 
 
 def shape(node: NodeSpec) -> Prepared:

@@ -10,8 +10,6 @@ from sodalite.dtypes import OBJECTS
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step, Unsupported
-from sodalite.quant import round_half_away
-from sodalite.shapes import broadcast_shape, element_count, normalize_axis
 
 from .nodes import (
     COPIED,
@@ -34,6 +32,8 @@ from .nodes import (
     types,
     vector,
 )
+from .quant import round_half_away
+from .shapes import broadcast_shape, element_count, normalize_axis
 
 
 def relabelled(node: NodeSpec, shape: Shape, _: Work | None = None) -> Prepared:

@@ -14,7 +14,8 @@ from sodalite.dtypes import DTYPES, OBJECTS, memory_dtype
 from sodalite.errors import KernelError, ShapeError, printable
 from sodalite.graph import Array, Quant, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step, Unsupported
-from sodalite.shapes import element_count
+
+from .shapes import element_count
 
 Arrays = Sequence[Any]
 Work = Callable[[Arrays, Arrays], None]  # inputs, outputs -> outputs are filled

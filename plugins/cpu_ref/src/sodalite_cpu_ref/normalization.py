@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.quant import rescale
 
 from ._fixed import inverse_sqrt
 from ._rows import by_rows, row_shape
 from .nodes import alike, inputs, only, output, quant_of, rank_is
+from .quant import rescale
 
 
 def l2_normalization(node: NodeSpec) -> Prepared:

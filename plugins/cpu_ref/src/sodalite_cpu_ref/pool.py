@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sodalite.graph import Array
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Step
-from sodalite.quant import RANGES, activation_range
-from sodalite.shapes import Window, window
 
 from ._checks import option, per_tensor, shape_of, tensor, types
 from ._finish import clamp, float_range
 from ._memory import Scratch, rows_per_tile
 from .conv import check_sizes
 from .nodes import quiet
+from .quant import RANGES, activation_range
+from .shapes import Window, window
 
 TILE_NBYTES = 256 << 10
 INTEGERS = ("int8", "uint8", "int16")

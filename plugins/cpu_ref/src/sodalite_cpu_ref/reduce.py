@@ -10,8 +10,6 @@ from sodalite.dtypes import memory_dtype
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import NodeSpec, Prepare, Prepared
-from sodalite.quant import RANGES, multiplier_and_shift, rescale, rescale_int64
-from sodalite.shapes import element_count, normalize_axes
 
 from .activation import symmetric_int16
 from .arithmetic import store
@@ -30,6 +28,8 @@ from .nodes import (
     shape_of,
     types,
 )
+from .quant import RANGES, multiplier_and_shift, rescale, rescale_int64
+from .shapes import element_count, normalize_axes
 
 Axes = tuple[int, ...]
 Reduction = Callable[[Array, Array, Axes, int], None]  # input, output with all dimensions, axes, elements reduced

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.quant import round_half_away
 
 from ._fixed import rounding_shift
 from ._memory import rows_per_tile
 from .nodes import Arrays, Work, alike, by_values, inputs, ints, only, output, rank_is, types, vector
+from .quant import round_half_away
 
 TILE_NBYTES = 128 << 10
 BILINEAR = types("float32 int8 uint8 int16")

@@ -7,7 +7,6 @@ from sodalite.dtypes import memory_dtype
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape
 from sodalite.kernel import Buffers, NodeSpec, Prepare, Prepared, Reason, Step, Unsupported
-from sodalite.shapes import normalize_axis
 
 from .nodes import (
     INDEX,
@@ -27,6 +26,7 @@ from .nodes import (
     types,
     vector,
 )
+from .shapes import normalize_axis
 
 
 def _extreme(*, largest: bool) -> Prepare:

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
-from sodalite.quant import INT32_MIN, RANGES, multiplier_and_shift, rescale, round_half_away
 
 from . import _fixed
 from ._rows import Rows, by_rows, row_shape
 from .nodes import alike, inputs, only, output, quant_of
+from .quant import INT32_MIN, RANGES, multiplier_and_shift, rescale, round_half_away
 from .tables import interpolated
 
 SCALED, SUMMED = 5, 12  # integer bits of scaled differences, and of sums of exponentials

@@ -12,12 +12,12 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step
-from sodalite.quant import multiplier_and_shift, rescale
 
 from ._checks import constant, declined, optional, per_tensor, shape_of, tensor, types
 from ._engine import weights_once
 from ._recurrent import WEIGHTS, Matrix, activation, expect, given, made, state
 from .nodes import quiet
+from .quant import multiplier_and_shift, rescale
 
 
 def svdf(node: NodeSpec) -> Prepared:

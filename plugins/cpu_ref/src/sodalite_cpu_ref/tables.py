@@ -11,9 +11,9 @@ import numpy.typing as npt
 from sodalite.dtypes import memory_dtype
 from sodalite.graph import Array, TensorSpec
 from sodalite.kernel import NodeSpec, Prepared
-from sodalite.quant import RANGES, round_half_away
 
 from .nodes import Arrays, first, fixed, quant_of, shape_of
+from .quant import RANGES, round_half_away
 
 Floats = npt.NDArray[np.float32]
 Real = Callable[[Floats], Floats]

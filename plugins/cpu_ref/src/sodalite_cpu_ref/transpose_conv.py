@@ -15,7 +15,6 @@ import numpy as np
 from sodalite.errors import ShapeError
 from sodalite.graph import Array, Shape, TensorSpec
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step
-from sodalite.shapes import Window, element_count, window
 
 from ._checks import affine, constant, declined, optional, shape_of, tensor, types
 from ._engine import no_bias, weights_once
@@ -26,6 +25,7 @@ from ._memory import Scratch, rows_per_tile
 from ._products import EXACT_FLOAT32, Cuts, cuts, product
 from .conv import FLOAT32, check_bias, check_sizes
 from .nodes import fresh, ints, quiet
+from .shapes import Window, element_count, window
 
 TILE_NBYTES = 384 << 10
 RULES = Rules(w_types={"int8": ("int8",), "uint8": ("uint8",), "int16": ("int8",)})

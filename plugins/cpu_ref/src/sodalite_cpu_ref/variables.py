@@ -11,9 +11,9 @@ from sodalite.dtypes import memory_dtype
 from sodalite.errors import KernelError, ShapeError
 from sodalite.graph import Array
 from sodalite.kernel import Buffers, NodeSpec, Prepared, Reason, Step, Unsupported
-from sodalite.shapes import element_count
 
 from .nodes import STORED, alike, called, fixed, inputs, only, output, scalar, shape_of
+from .shapes import element_count
 
 
 @dataclass(slots=True)

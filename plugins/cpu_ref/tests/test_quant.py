@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sodalite import quant
+from sodalite_cpu_ref import quant
 
 LOW, HIGH = -(2**31), 2**31 - 1
 int32s = st.one_of(

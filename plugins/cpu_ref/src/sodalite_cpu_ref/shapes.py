@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .errors import ShapeError
-from .graph import Shape
+from sodalite.errors import ShapeError
+from sodalite.graph import Shape
 
 
 class Window(NamedTuple):

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from .dtypes import memory_dtype
-from .graph import Array
+from sodalite.dtypes import memory_dtype
+from sodalite.graph import Array
 
 Int32s = npt.NDArray[np.int32]
 Ints = Any  # an int or an integer array that broadcasts
