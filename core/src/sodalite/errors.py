@@ -1,8 +1,4 @@
-"""The errors a user can meet, and the escaping of names that come out of a file.
-
-Each error also derives from the built-in class that LiteRT raises in that place, so that a script which
-catches ValueError or RuntimeError keeps working.
-"""
+"""The errors a user can meet, each also of the built-in class that LiteRT raises there; and names made printable."""
 
 from __future__ import annotations
 
@@ -32,7 +28,7 @@ class UnsupportedOpError(SodaliteError, ValueError, RuntimeError):
 
 
 class ShapeError(SodaliteError, ValueError, RuntimeError):
-    """Shapes or dtypes do not fit each other, or the tensor they were given to."""
+    """Shapes or dtypes do not fit."""
 
 
 class KernelError(SodaliteError, RuntimeError):
@@ -40,10 +36,7 @@ class KernelError(SodaliteError, RuntimeError):
 
 
 class DelegateError(SodaliteError, RuntimeError):
-    """A delegate could not be loaded, could not compile, or failed while running.
-
-    device_lost: every partition of that delegate is given back to the kernels, not just the one that failed.
-    """
+    """A delegate could not compile, or failed while running. device_lost: all its partitions go back to the kernels."""
 
     def __init__(self, message: str, *, device_lost: bool = False) -> None:
         super().__init__(message)
@@ -51,7 +44,7 @@ class DelegateError(SodaliteError, RuntimeError):
 
 
 class NoValueError(KernelError, ValueError):
-    """A tensor has no value to read or no memory to write: not allocated yet, or its memory was reused."""
+    """A tensor has no memory yet, or its memory was used again."""
 
 
 class DelegateLoadError(DelegateError, ValueError):
@@ -59,7 +52,7 @@ class DelegateLoadError(DelegateError, ValueError):
 
 
 class PluginError(SodaliteError):
-    """A plugin breaks its contract: claims an operator twice, answers with the wrong kind of value, ..."""
+    """A plugin breaks its contract."""
 
 
 class PluginWarning(UserWarning):
@@ -70,13 +63,9 @@ class DelegateWarning(UserWarning):
     """Nodes that a delegate had claimed run on kernels instead, and why."""
 
 
-_LONGEST_NAME = 120
-
-
-def printable(name: str | None) -> str:
-    """*name* safe to print: control and non-printing characters escaped, at most 120 characters."""
-    text = "" if name is None else name
+def printable(name: str | None, longest: int = 120) -> str:
+    """*name* safe to print: what does not print is escaped, and no more than *longest* characters."""
     escaped = "".join(
-        c if c.isprintable() and c != '"' else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+        c if c.isprintable() and c != '"' else c.encode("unicode_escape", "backslashreplace").decode() for c in name or ""
     )
-    return escaped if len(escaped) <= _LONGEST_NAME else escaped[: _LONGEST_NAME - 3] + "..."
+    return escaped if len(escaped) <= longest else escaped[: longest - 3] + "..."

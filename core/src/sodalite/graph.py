@@ -22,13 +22,12 @@ EMPTY: Mapping[Any, Any] = MappingProxyType({})  # unhashable before 3.12, so a 
 class Quant:
     """real = scale * (q - zero_point).
 
-    scales: float32 (n,), zero_points: int64 (n,), n = 1 or the length of dimension *axis*; read-only.
     kind "affine"; or "blockwise" and "multiaxis", where scales_tensor and zero_points_tensor (-1: all zero) are
     tensor indices and block_size counts elements; or "custom" (details holds its bytes).
     """
 
-    scales: npt.NDArray[np.float32]
-    zero_points: npt.NDArray[np.int64]
+    scales: npt.NDArray[np.float32]  # (n,), n = 1 or the length of dimension *axis*; read-only
+    zero_points: npt.NDArray[np.int64]  # (n,)
     axis: int = 0
     kind: str = "affine"
     scales_tensor: int = -1
@@ -39,7 +38,7 @@ class Quant:
 
     @property
     def scale(self) -> float:
-        """The scale of a per-tensor quantisation, as the float64 of the stored float32."""
+        """Of a per-tensor quantisation: the stored float32 as float64."""
         return float(self.scales[0])
 
     @property
@@ -74,22 +73,16 @@ class Sparsity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorSpec:
-    """A tensor as the file, or shape inference, describes it.
-
-    shape: every dimension known, >= 0; None if the rank is not known before running.
-    signature: the file's shape with -1 for dimensions that may change; None if all are fixed.
-    data: a constant's elements, read-only, in memory form (dtypes.DType.memory), or None. A sparse constant
-    holds the stored elements, one-dimensional, with ``sparsity`` set.
-    """
+    """A tensor as the file, or shape inference, describes it."""
 
     index: int
     name: str
-    shape: Shape | None
+    shape: Shape | None  # None: known only while running
     dtype: str
     quant: Quant | None = None
-    data: Array | None = None
+    data: Array | None = None  # a constant's elements, read-only; of a sparse one those stored, one-dimensional
     source: Source | None = None
-    signature: Shape | None = None
+    signature: Shape | None = None  # the file's shape with -1 for dimensions that may change; None if all are fixed
     variable: bool = False
     sparsity: Sparsity | None = None
 
@@ -100,17 +93,13 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """An operator of the graph.
-
-    op: "CONV_2D", or "custom:Name". inputs: tensor indices, -1 for an omitted optional one.
-    options: the builtin options by schema name, defaults filled in (enums as their names, such as
-    ``padding="SAME"``, types as dtype names; vectors as tuples); custom_options: raw bytes.
-    """
+    """An operator. options: by schema name, defaults filled in; enums as their names (``padding="SAME"``), types as
+    dtype names, vectors as tuples."""
 
     index: int
-    op: str
+    op: str  # "CONV_2D", or "custom:Name"
     version: int
-    inputs: tuple[int, ...]
+    inputs: tuple[int, ...]  # tensor indices, -1 for an omitted one
     outputs: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     custom_options: bytes = b""

@@ -1,7 +1,7 @@
 """The kernel contract: what a plugin is shown, what it answers with, and the set it offers.
 
-A kernel is a function ``prepare(node) -> Prepared``, called once a shape. ``Prepared.bind(buffers)`` is called
-once a memory layout and returns the step, a function without arguments that runs the operator.
+``prepare(node) -> Prepared`` is called once a shape; ``Prepared.bind(buffers)`` once a memory layout: it returns the
+step, a function without arguments that runs the operator.
 """
 
 from __future__ import annotations
@@ -55,29 +55,22 @@ GENERATIONS = (LITERT, "tflite-2.14", "tflm")
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How results are to be computed; part of every cache key.
+    """How results are to be computed; part of every cache key."""
 
-    arithmetic: one of GENERATIONS; precise: prefer accuracy to speed; relaxed: reduced precision is allowed;
-    deterministic: the same bits for any number of threads; threads: at most so many a call.
-    """
-
-    arithmetic: str = LITERT
-    precise: bool = False
-    relaxed: bool = False
-    deterministic: bool = False
-    threads: int = 1
+    arithmetic: str = LITERT  # one of GENERATIONS
+    precise: bool = False  # prefer accuracy to speed
+    relaxed: bool = False  # reduced precision is allowed
+    deterministic: bool = False  # the same bits for any number of threads
+    threads: int = 1  # at most so many a call
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """memory: bytes for arena, variables, scratch and delivered outputs of one interpreter (None: what the machine
-    has); loop_turns: turns of one WHILE in one run; seconds: for one run, looked at between steps and at each loop
-    turn. None: no limit.
-    """
+    """What a model may take; None: no limit. Over it is a KernelError that names the node."""
 
-    memory: int | None = None
-    loop_turns: int | None = None
-    seconds: float | None = None
+    memory: int | None = None  # bytes of a plan, or of a delivered output (None: what the machine has)
+    loop_turns: int | None = None  # of one WHILE in one run
+    seconds: float | None = None  # of one run; looked at between steps and at each loop turn
 
     def admit(self, nbytes: int, what: str) -> None:
         """KernelError if *what* takes more bytes than the limit allows, or than the machine has."""
@@ -98,10 +91,8 @@ def _no_packing(key: object, make: Callable[[], Any]) -> Any:
 
 
 class SubplanLike(Protocol):
-    """A subgraph that a node names, as a callable: arrays in the order of its inputs -> arrays of its outputs.
-
-    It has memory of its own and the interpreter's state. The arrays it returns are good until its next call.
-    """
+    """A subgraph that a node names, as a callable with memory of its own and the interpreter's state: arrays of its
+    inputs -> arrays of its outputs, good until the next call."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -120,13 +111,12 @@ def _no_subplan(index: int) -> SubplanLike:
 class NodeSpec:
     """All that a kernel sees of a node.
 
-    inputs: None where an optional input is omitted; every shape is known. An input's ``data`` is set if its
-    value is known before running (a constant of the file, or computed from constants).
+    inputs: None where omitted; every shape is known, ``data`` is set where the value is known before running.
     outputs: as the file describes them; shapes may be stale or None: the kernel says what they are.
     state: the interpreter's dict for resources, shared by its subgraphs.
-    packed(key, make): make() once for this node of the model, shared by all its interpreters; key must name
-    everything that the result depends on beside the node's constants and ``mode``.
-    subplan(i): the i-th subgraph that the options name, as a callable (SubplanLike).
+    packed(key, make): make() once for this node of the model, shared by all its interpreters; key must name all that
+    the result depends on beside the node's constants and ``mode``.
+    subplan(i): the i-th subgraph that the options name.
     """
 
     op: str
@@ -146,18 +136,12 @@ class NodeSpec:
 
 @dataclass(slots=True, eq=False)
 class Buffers:
-    """The memory of one step, fixed for the life of a plan.
+    """The memory of one step, fixed for the life of a plan. Strings lie in object arrays of ``bytes``."""
 
-    inputs: arrays of the prepared shapes (read-only where the kernel may not write), None where omitted;
-    outputs: arrays to fill, None for an output whose shape is not known; scratch: uint8 (Prepared.scratch,).
-    emit(i, array) delivers output i: its shape may be new each run, its dtype is the output's.
-    Strings lie in object arrays of ``bytes``.
-    """
-
-    inputs: tuple[Array | None, ...]
-    outputs: tuple[Array | None, ...]
-    scratch: Array
-    emit: Callable[[int, Array], None]
+    inputs: tuple[Array | None, ...]  # of the prepared shapes, read-only but for ``writes``; None where omitted
+    outputs: tuple[Array | None, ...]  # to fill; None where the shape is not known
+    scratch: Array  # uint8 (Prepared.scratch,)
+    emit: Callable[[int, Array], None]  # deliver output i: of its dtype, of a new shape each run if need be
 
 
 class Prepared(NamedTuple):
@@ -180,9 +164,8 @@ Prepare = Callable[[NodeSpec], Prepared]
 class GroupSpec:
     """A matched group of nodes for a fused kernel, or a partition for a delegate.
 
-    members: in execution order; inputs, outputs: the tensors that cross its border, in a fixed order;
-    member_inputs, member_outputs: for each member, tensor indices (-1: omitted). ``state`` and ``packed`` as in
-    NodeSpec.
+    members: in execution order; inputs, outputs: the tensors that cross its border; member_inputs, member_outputs:
+    tensor indices of each member (-1: omitted). The rest as in NodeSpec.
     """
 
     members: tuple[NodeSpec, ...]
@@ -206,7 +189,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """One implementation of an operator (or of a pattern), as its KernelSet lists it."""
+    """One implementation of an operator or of a pattern."""
 
     op: str
     target: Prepare | str
@@ -216,7 +199,7 @@ class Kernel:
     pattern: tuple[Member, ...] = ()
 
     def load(self) -> Callable[[Any], Prepared]:
-        """The prepare function; a lazy one is imported now. Any exception of that import comes through."""
+        """The prepare function; a lazy one is imported now."""
         if not isinstance(self.target, str):
             return self.target
         module, _, name = self.target.partition(":")
@@ -229,8 +212,7 @@ _P = TypeVar("_P", bound=Callable[..., Any])
 class KernelSet:
     """The kernels that a plugin offers: iterate over it to see them.
 
-    quality, arithmetic: defaults for the kernels added to it. A kernel is no candidate for an arithmetic generation
-    that it does not name.
+    quality, arithmetic: defaults for those added. A kernel is no candidate for a generation that it does not name.
     """
 
     def __init__(self, *, quality: Quality = Quality.PORTABLE, arithmetic: Iterable[str] = (LITERT,)) -> None:
@@ -253,11 +235,8 @@ class KernelSet:
         arithmetic: Iterable[str] | None = None,
         pattern: tuple[Member, ...] = (),
     ) -> None:
-        """Offer *target*, a prepare function or "package.module:function", for operator *op*.
-
-        versions: a range of operator versions, or the highest one (1 ... versions); None for any.
-        PluginError if this set has a kernel for *op* already.
-        """
+        """Offer *target*, a prepare function or "package.module:function", for operator *op*; PluginError if this set
+        has one already. versions: a range of operator versions, or the highest one; None for any."""
         if op in self._kernels:
             raise PluginError(f"{op} is claimed twice by one plugin: leave one of the two kernels out")
         self._kernels[op] = Kernel(
@@ -285,10 +264,8 @@ class KernelSet:
         return decorate
 
     def fuse(self, name: str, pattern: Iterable[Member], target: Prepare | str, **how: Any) -> None:
-        """Offer ``prepare(group: GroupSpec) -> Prepared`` for a small graph of operators.
-
-        pattern: members in execution order, the last one is the root; each but the root must feed a later one.
-        """
+        """Offer ``prepare(group: GroupSpec) -> Prepared`` for a small graph of operators, its members in execution order:
+        each but the last, the root, feeds a later one."""
         members = tuple(Member(*m) for m in pattern)
         seen: set[str] = set()
         loose: set[str] = set()  # made, and not read yet
@@ -312,10 +289,10 @@ class KernelSet:
     ) -> Callable[[_P], _P]:
         """Decorator for a plain function over arrays: inputs, then ``out`` (or one ``outN`` an output).
 
-        Options arrive as keywords by their schema names; those of a custom operator are decoded from FlexBuffers.
-        types: the dtypes that inputs and outputs may have; others are declined. None: any.
-        shape: ``shape(*input_shapes, **options)`` -> the output's shape (or a tuple of shapes if there are
-        several outputs); by default outputs have the first input's shape.
+        Options arrive as keywords by their schema names; a custom operator's are decoded from FlexBuffers.
+        types: the dtypes that inputs and outputs may have (None: any); others are declined.
+        shape: ``shape(*input_shapes, **options)`` -> the output's shape, or a tuple of several outputs'; by default
+        the first input's.
         """
         allowed = None if types is None else frozenset((types,) if isinstance(types, str) else types)
 
