@@ -294,13 +294,13 @@ _short(
 _short(
     "product wraps in 64 bits",
     U,
-    "more than a machine can address",
+    "at most 32 dimensions and 2**47 bytes",
     lambda m: _tensor(m, X, shape=[2**31 - 1] * 4, shape_signature=[]),
 )
 _short(
     "a hundred dimensions",
     U,
-    "100 dimensions; at most 32",
+    "1, ... 100 in all]; at most 32 dimensions",
     lambda m: _tensor(m, X, shape=[1] * 100, shape_signature=[]),
 )
 _short(
@@ -410,45 +410,51 @@ _short(
 _short(
     "scales against dimension",
     C,
-    "4 scales for dimension 1 of [4, 3, 3, 3]",
+    "4 scales and 4 zero points for dimension 1 of [4, 3, 3, 3]",
     lambda m: _quant(m, W, quantized_dimension=1),
 )
 _short(
     "quantised dimension out of range",
     C,
-    "4 scales for dimension 9 of [4, 3, 3, 3]",
+    "4 scales and 4 zero points for dimension 9 of [4, 3, 3, 3]",
     lambda m: _quant(m, W, quantized_dimension=9),
 )
 _short(
     "quantised dimension negative",
     C,
-    "4 scales for dimension -1",
+    "4 scales and 4 zero points for dimension -1",
     lambda m: _quant(m, W, quantized_dimension=-1),
+)
+_short(
+    "quantised dimension counted from the end",
+    C,
+    "for dimension -4",
+    lambda m: _quant(m, W, quantized_dimension=-4),
 )
 _short(
     "scales without as many zero points",
     C,
-    "4 scales but 2 zero points",
+    "4 scales and 2 zero points",
     lambda m: _quant(m, W, zero_point=[0, 0]),
 )
 _short(
-    "scale that is no number", C, "finite and positive, got nan", lambda m: _quant(m, X, scale=[float("nan")])
+    "scale that is no number", C, "scales nan to nan are not finite and positive", lambda m: _quant(m, X, scale=[float("nan")])
 )
-_short("infinite scale", C, "finite and positive, got inf", lambda m: _quant(m, X, scale=[float("inf")]))
-_short("negative scale", C, "finite and positive, got -0.5", lambda m: _quant(m, X, scale=[-0.5]))
+_short("infinite scale", C, "scales inf to inf are not finite and positive", lambda m: _quant(m, X, scale=[float("inf")]))
+_short("negative scale", C, "scales -0.5 to -0.5 are not finite and positive", lambda m: _quant(m, X, scale=[-0.5]))
 _short(
     "zero point outside int8",
     C,
-    "zero points 128 to 128 outside int8, -128 to 127",
+    "zero points 128 to 128 are not -128 to 127",
     lambda m: _quant(m, X, zero_point=[128]),
 )
 _short(
     "zero point outside int4",
     C,
-    "outside int4, -8 to 7",
+    "zero points 8 to 8 are not -8 to 7",
     lambda m: _tensor(m, I4, quantization=Table("QuantizationParameters", scale=[1.0], zero_point=[8])),
 )
-_short("zero point of 64 bits", C, "outside int8", lambda m: _quant(m, X, zero_point=[2**62]))
+_short("zero point of 64 bits", C, "are not -128 to 127", lambda m: _quant(m, X, zero_point=[2**62]))
 _short(
     "scales in a tensor that is not there",
     C,
@@ -557,13 +563,13 @@ _short(
 _short(
     "too few segments",
     C,
-    "segments that do not fit 2 rows",
+    "segments or indices that do not fit 2 rows of 4",
     lambda m: _sparse(m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 3])).dim_metadata),
 )
 _short(
     "segments not ascending",
     C,
-    "segments that do not fit",
+    "segments or indices that do not fit",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 4, 3])).dim_metadata
     ),
@@ -571,7 +577,7 @@ _short(
 _short(
     "segments that do not start at 0",
     C,
-    "segments that do not fit",
+    "segments or indices that do not fit",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[1, 1, 3])).dim_metadata
     ),
@@ -579,7 +585,7 @@ _short(
 _short(
     "negative segment",
     C,
-    "segments that do not fit",
+    "segments or indices that do not fit",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Int32Vector", values=[0, -1, 3])).dim_metadata
     ),
@@ -587,7 +593,7 @@ _short(
 _short(
     "column index out of range",
     C,
-    "an index outside dimension 1, 4 long",
+    "segments or indices that do not fit 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_indices=Table("Int32Vector", values=[3, 0, 4])).dim_metadata
     ),
@@ -595,7 +601,7 @@ _short(
 _short(
     "negative column index",
     C,
-    "an index outside dimension 1",
+    "segments or indices that do not fit",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_indices=Table("Int32Vector", values=[3, -1, 2])).dim_metadata
     ),

@@ -133,10 +133,11 @@ def test_types_tell_groups_apart(nothing_installed: None) -> None:
 def test_what_is_known() -> None:
     """Releases belong to versions; a version that was never released has none."""
     table = known()
-    assert table["ADD"].since(1) == "1.5.0"
-    assert table["BROADCAST_TO"].since(1) == ""
-    assert table["BROADCAST_TO"].since(2) == "2.5.0"
-    assert table["ADD"].since(99) == table["ADD"].since(0) == ""
+    assert table["ADD"].releases[0] == "1.5.0"
+    assert table["BROADCAST_TO"].releases[:2] == ["-", "2.5.0"]
+    for version, told in ((0, False), (1, False), (2, True), (99, False), (-1, False)):
+        text = str(report(_missing("BROADCAST_TO", version=version), []))
+        assert ("; first run by TensorFlow 2.5.0" in text) == told == ("first run by" in text)
     assert table["custom:Predict"].provider == "sodalite-custom-example"
     assert len(table) > 200
 

@@ -1,4 +1,4 @@
-"""The constants of a model: from a file's bytes to arrays in memory form, with everything checked on the way.
+"""The constants of a model: a file's bytes -> arrays in memory form.
 
 Packed integers: 8 / bits elements a byte, the first in the lowest bits; the last byte is padded with zeros.
 String table: int32 count n, n + 1 int32 byte positions counted from its start (the last: its length), the bytes.
@@ -21,8 +21,7 @@ from .graph import Array, Shape, Source, Sparsity
 class Constants:
     """The buffers of a model.
 
-    They may share bytes, and views cost nothing; what has to be unpacked or copied is made once, and may in all take
-    the file four times over: a small file that asks for all memory is refused.
+    They may share bytes. What has to be unpacked or copied is made once; in all it may read the file four times over.
     """
 
     def __init__(self, model: Table, file: memoryview, path: str | None) -> None:
@@ -44,7 +43,7 @@ class Constants:
         return sum(size for _, size in {(at, raw.size) for raw, at in self._buffers})
 
     def outside(self, what: str, offset: int, nbytes: int) -> Array:
-        """The *nbytes* at *offset* of the file; none at offset 0, and 1, which stands for "not yet written"."""
+        """The *nbytes* at *offset* of the file; none at offset 0 or 1 ("not yet written")."""
         total = self._file.size
         if offset < 2:
             return self._file[:0]
@@ -62,10 +61,7 @@ class Constants:
         return self._buffers[index]
 
     def array(self, buffer: int, dtype: DType, shape: Shape) -> tuple[Array, Source]:
-        """The elements of a constant, read-only, in memory form, and where they come from.
-
-        A buffer may be longer than its shape needs, as LiteRT allows: the rest is not read.
-        """
+        """The elements of a constant, read-only, in memory form; the rest of a longer buffer is not read, as in LiteRT."""
         raw, at = self.buffer(buffer)
         memory, count = dtype.memory, prod(shape)
         nbytes = -(-count * dtype.bits // 8)
@@ -92,7 +88,6 @@ class Constants:
         return data, Source(self._path, at, nbytes)
 
     def _unpacked(self, raw: Array, at: int, dtype: DType) -> Array:
-        """unpack(raw, dtype), made once for these bytes."""
         key = at, raw.size, dtype.name
         if key not in self._made:
             self._left -= raw.size
@@ -134,31 +129,27 @@ def _unpack_strings(table: Array) -> Array:
 
 
 def inside(what: str, number: int, count: int) -> None:
-    """Refuse a *number* that is no index into the *count* that the model has."""
     if not 0 <= number < count:
         raise CorruptModelError(f"{what} {number}; the model has {count}")
 
 
 def few(items: Sequence[object]) -> str:
-    """*items* for a message, the first twelve of them."""
+    """*items* for a message."""
     return f"[{', '.join(map(str, items[:12]))}{f', ... {len(items):,} in all' if len(items) > 12 else ''}]"
 
 
 def shape_of(sizes: list[int], dtype: DType) -> Shape:
     """*sizes* as a shape, unknown ones as 1."""
-    shape = tuple(1 if size == -1 else size for size in sizes)
-    if len(shape) > 32:
-        raise UnsupportedModelError(f"{len(shape)} dimensions; at most 32 are supported")
-    if min(shape, default=0) < 0:
-        raise CorruptModelError(f"shape {sizes} has a negative dimension")
+    if min(sizes, default=0) < -1:
+        raise CorruptModelError(f"shape {few(sizes)} has a negative dimension")
     # numpy counts past a 0, too: (0, 2**31 - 1, 2**31 - 1, 2**31 - 1) is no shape there
-    if prod(size or 1 for size in shape) * dtype.bits > 1 << 50:
-        raise UnsupportedModelError(f"shape {sizes} is more than a machine can address")
-    return shape
+    if len(sizes) > 32 or abs(prod(size or 1 for size in sizes)) * dtype.bits > 1 << 50:
+        raise UnsupportedModelError(f"shape {few(sizes)}; at most 32 dimensions and 2**47 bytes are supported")
+    return tuple(1 if size == -1 else size for size in sizes)
 
 
 def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
-    """The storage of a sparse constant, every index of which leads into the tensor, and how many elements it stores.
+    """The storage of a sparse constant, and how many elements it stores.
 
     Levels lie in traversal order: the tensor's n dimensions, in blocks where the block map names them, and the
     blocks' own dimensions, counted from n. Source: SparsityParameters in TFLite's schema.
@@ -171,10 +162,11 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
     order, blocks = tuple(table.traversal_order.tolist()), tuple(table.block_map.tolist())
     levels, rank = table.dim_metadata, len(shape)
     check(
-        sorted(order) == [*range(rank + len(blocks))] and len(levels) == len(order),
-        f"traversal order {few(order)} over {len(levels)} levels, for {rank} dimensions and blocks {few(blocks)}",
+        sorted(order) == [*range(rank + len(blocks))]
+        and len(levels) == len(order)
+        and len({*blocks} & {*range(rank)}) == len(blocks),
+        f"traversal order {few(order)} over {len(levels)} levels, for {rank} dimensions and block map {few(blocks)}",
     )
-    check(len({*blocks} & {*range(rank)}) == len(blocks), f"block map {few(blocks)}")
     sizes = [*shape, *(levels[order.index(rank + i)].dense_size for i in range(len(blocks)))]
     for size, whole in zip(sizes[rank:], blocks, strict=True):
         check(
@@ -200,12 +192,10 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
         check(
             segments.size == count + 1
             and (segments[0], segments[-1]) == (0, indices.size)
-            and (np.diff(segments) >= 0).all(),
-            f"{name} has segments that do not fit {count:,} rows and {indices.size:,} indices",
-        )
-        check(
-            not indices.size or 0 <= indices.min() <= indices.max() < size,
-            f"{name} has an index outside dimension {dim}, {size} long",
+            and (np.diff(segments) >= 0).all()
+            and (indices >= 0).all()
+            and (indices < size).all(),
+            f"{name} has segments or indices that do not fit {count:,} rows of {size}",
         )
         segments.flags.writeable = indices.flags.writeable = False
         dims.append(("csr", segments, indices))

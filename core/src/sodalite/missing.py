@@ -15,23 +15,18 @@ if TYPE_CHECKING:
     from .plugins import PluginInfo
 
 # One screen.
-_MOST_OPERATORS, _MOST_DECLINES, _MOST_NAMES, _LONGEST_LINE = 8, 3, 12, 160
+_MOST_OPERATORS, _MOST_DECLINES, _LONGEST_LINE = 8, 3, 160
 
 
 class Known(NamedTuple):
     """What is known of an operator.
 
     provider: the distribution that provides it; releases: for version 1, 2, ... the first TensorFlow release that ran
-    it, "-" for a version that was never released.
+    it, "-" if it is not known.
     """
 
     provider: str
     releases: Sequence[str] = ()
-
-    def since(self, version: int) -> str:
-        """The first TensorFlow release that ran this version, "" if it is not known."""
-        found = dict(enumerate(self.releases, 1)).get(version, "-")
-        return "" if found == "-" else found
 
 
 def known() -> dict[str, Known]:
@@ -62,18 +57,19 @@ def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> Unsu
         else:
             facts.append(f"{len(nodes)} nodes from {place} on" if len(nodes) > 1 else place)
         if op in table:
-            since = table[op].since(version)
-            facts += [f"first run by TensorFlow {since}"] * bool(since)
-            facts.append(f"provided by {table[op].provider}")
+            provider, releases = table[op]
+            since = dict(enumerate(releases, 1)).get(version, "-")
+            if since != "-":
+                facts.append(f"first run by TensorFlow {since}")
+            facts.append(f"provided by {provider}")
         lines.append("; ".join(facts))
         declines = list(dict.fromkeys(_line(f"    {decline}") for one in nodes for decline in one.declined))
         lines += declines[:_MOST_DECLINES]
         if len(declines) > _MOST_DECLINES:
             lines.append(f"    and {len(declines) - _MOST_DECLINES} more reasons")
-    rest = list(dict.fromkeys(printable(op) for op, _, _ in list(groups)[_MOST_OPERATORS:]))
+    rest = list(groups)[_MOST_OPERATORS:]
     if rest:
-        dots = ", ..." if len(rest) > _MOST_NAMES else ""
-        lines.append(f"  and {len(groups) - _MOST_OPERATORS} more: {', '.join(rest[:_MOST_NAMES])}{dots}")
+        lines.append(_line(f"  and {len(rest)} more: {', '.join({printable(op): 0 for op, _, _ in rest})}"))
     lines += [_line(f"{plugin} failed to load: {plugin.why}") for plugin in failed[:_MOST_DECLINES]]
     return UnsupportedOpError("\n".join(lines + _advice(ops, table, failed)))
 

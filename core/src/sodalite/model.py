@@ -1,8 +1,7 @@
-"""A model that is open: Graphs, made from the tables of a file that their constants are views of.
+"""An open model: the tables of a file -> Graphs.
 
-Every index, order, count and range that later stages rely on is checked here. A file that breaks the format's rules
-is a CorruptModelError; one that follows them, but asks for what this version does not know, an UnsupportedModelError.
-What is odd where nobody reads it passes.
+All that later stages rely on is checked here: a file that breaks the format's rules is a CorruptModelError, one that asks
+for what this version does not know an UnsupportedModelError; what is odd where nobody reads it passes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["Model", "open_model"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
-# What people hand over by mistake and sodalite_schema does not know, by the first bytes.
+# What else people hand over by mistake, by the first bytes.
 _CONVERT = "convert it to .tflite first"
 _LOOKS_LIKE = {
     b"\x08\x01\x12": f"a TensorFlow SavedModel's saved_model.pb: {_CONVERT}",
@@ -38,7 +37,7 @@ _LOOKS_LIKE = {
     b"\x80": "a Python pickle (a PyTorch checkpoint?)",
     b"\0\0\0\0": "zero bytes: was the download cut short?",
 }
-# Subgraphs inside subgraphs: how deep, and how many in all if each call had a copy of its own.
+# Subgraphs inside subgraphs: how deep, and how many in all.
 _DEEPEST, _MOST_CALLS = 64, 1 << 16
 _TYPES = tuple(DTYPES)
 
@@ -46,13 +45,12 @@ _TYPES = tuple(DTYPES)
 class Model:
     """An open model; `open_model` makes it.
 
-    graphs: the main one first. metadata: name -> bytes. version: the schema's. min_runtime: the first TensorFlow
-    release that runs it, "" if unsaid. path: None for a model from memory. label: what messages call it. nbytes: of the
-    file; weights_nbytes: of its constants. packed: results of weight packing, shared by all interpreters of this
-    model; hold *lock* to change it.
+    graphs: the main one first. metadata: name -> bytes. min_runtime: the first TensorFlow release that runs it, or "".
+    path: None for a model from memory. label: what messages call it. nbytes: of the file; weights_nbytes: of its
+    constants. packed: packed weights, shared by all interpreters of this model; hold *lock* to change it.
 
-    Constants are read-only views of the file, which is let go when the last of them is gone: closing early cannot
-    crash. A mapped file must not change while it is open; see `check_unchanged`, and ``copy=True``.
+    Constants are views of the file, which is let go with the last of them: closing early cannot crash. A mapped file
+    must not change while it is open.
     """
 
     def __init__(
@@ -64,14 +62,13 @@ class Model:
         view = memoryview(buffer)
         self.nbytes: int = view.nbytes
         try:
-            self._lower(schema.read(view), view.cast("B") if self.nbytes else view)
+            self._lower(schema.read(view), view.cast("B"))
         except schema.SchemaError as error:
             raise CorruptModelError(f"{label}: {_explained(str(error), bytes(view[:8]))}") from None
         except ModelError as error:
             raise type(error)(f"{label}: {error}") from None
 
     def _lower(self, model: Table, file: memoryview) -> None:
-        """Everything from a verified `Model` table."""
         if model.version != 3:
             raise UnsupportedModelError(f"schema version {model.version}; only version 3 is supported")
         if not model.subgraphs:
@@ -114,7 +111,7 @@ class Model:
     def __repr__(self) -> str:
         return f"<sodalite Model {self.label}: {'closed' if self.closed else f'{self.nbytes:,} bytes'}>"
 
-    def __enter__(self) -> Model:  # noqa: PYI034  typing.Self is newer than Python 3.10
+    def __enter__(self) -> Model:  # noqa: PYI034  no typing.Self in Python 3.10
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,18 +125,17 @@ class Model:
             self.packed.clear()
 
     def check_unchanged(self) -> None:
-        """ModelError if the mapped file was written to since it was opened.
-
-        One that was replaced or deleted is fine: the mapping still holds the old file.
-        """
+        """ModelError if the mapped file was written to; one that was replaced or deleted is still mapped."""
         then = self._mapped
         try:
             now = os.stat(self.path or "")
         except OSError:
             return
-        if not then or not os.path.samestat(then, now):
-            return
-        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+        if (
+            then
+            and os.path.samestat(then, now)
+            and (then.st_size, then.st_mtime_ns) != (now.st_size, now.st_mtime_ns)
+        ):
             raise ModelError(
                 f"{self.label}: the file was changed while it is open ({then.st_size:,} bytes then, "
                 f"{now.st_size:,} now): open it again, or with copy=True"
@@ -149,9 +145,9 @@ class Model:
 def open_model(source: Source, *, copy: bool = False) -> Model:
     """Open, verify and lower a .tflite model.
 
-    source: a path, the bytes of a model (a writable buffer is copied), or a binary file object, read to its end.
-    copy: read the file instead of mapping it: safe against later changes of it. The environment variable
-    SODALITE_COPY=1 asks for that too. Raises ModelError; TypeError if *source* is none of these.
+    source: a path, bytes (a writable buffer is copied), or a binary file, read to its end; others are a TypeError.
+    copy: read the file instead of mapping it, so that it may change later; SODALITE_COPY=1 in the environment does the
+    same. Raises ModelError.
     """
     if isinstance(source, (str, os.PathLike)):
         return _open_path(os.fsdecode(source), copy or os.environ.get("SODALITE_COPY", "0") not in ("", "0"))
@@ -172,15 +168,14 @@ def open_model(source: Source, *, copy: bool = False) -> Model:
 
 
 def _label(path: str) -> str:
-    """*path* for messages; of a very long one the end says more."""
-    return printable(path if len(path) <= 100 else "..." + path[-100:]) or "''"
+    return printable(path[-100:]) or "''"
 
 
 def _open_path(path: str, copy: bool) -> Model:
     label = _label(path)
     try:
-        _check_regular(os.stat(path), path)  # before opening: a device or pipe should not notice us
-        # NONBLOCK: what became a pipe since then does not block
+        _check_regular(os.stat(path), path)  # before opening: a device should not notice us
+        # NONBLOCK: what became a pipe since then
         flags = (getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
         with open(os.open(path, os.O_RDONLY | sum(flags)), "rb") as file:
             state = os.fstat(file.fileno())
@@ -191,17 +186,15 @@ def _open_path(path: str, copy: bool) -> Model:
         raise ModelNotFoundError(f"{label}: there is no such file{_near(path)}") from error
     except MemoryError as error:
         raise ModelError(f"{label}: does not fit in memory: open it without copy, and it is mapped") from error
-    except ModelError as error:
-        raise ModelError(f"{label}: {error}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return Model(buffer, path=path, label=label, mapped=state if mapped else None)
 
 
 def _mapped(number: int) -> Any:
-    """The file mapped read-only; None where it is empty, or the platform or its file system cannot."""
+    """The file mapped read-only; None if it is empty, or the platform or file system cannot."""
     try:
-        import mmap  # absent on some platforms
+        import mmap
 
         return mmap.mmap(number, 0, access=mmap.ACCESS_READ)
     except (ImportError, OSError, ValueError):
@@ -212,15 +205,14 @@ def _check_regular(state: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(state.st_mode):
         names = sorted(os.listdir(path))
         if "saved_model.pb" in names:
-            raise ModelError(f"is a folder, a TensorFlow SavedModel: {_CONVERT}")
+            raise ValueError(f"it is a folder, a TensorFlow SavedModel: {_CONVERT}")
         models = ", ".join([printable(name) for name in names if name.endswith(".tflite")][:8])
-        raise ModelError("is a folder, not a model" + (models and f"; it holds {models}"))
+        raise ValueError("it is a folder, not a model" + (models and f"; it holds {models}"))
     if not stat.S_ISREG(state.st_mode):
-        raise ModelError("is a pipe, device or socket: read it and pass the bytes")
+        raise ValueError("it is a pipe, device or socket: read it and pass the bytes")
 
 
 def _near(path: str) -> str:
-    """What is there instead of *path*, for a message."""
     from difflib import get_close_matches
 
     folder, name = os.path.split(path)
@@ -232,7 +224,7 @@ def _near(path: str) -> str:
 
 
 def _explained(message: str, start: bytes) -> str:
-    """The reader's *message*, with a guess at what went wrong where it has none."""
+    """The reader's *message*, with a guess at what went wrong."""
     if "not a .tflite file: bytes" in message:
         what = next((what for magic, what in _LOOKS_LIKE.items() if start.startswith(magic)), "")
         if start[4:7] == b"TFL":
@@ -244,7 +236,7 @@ def _explained(message: str, start: bytes) -> str:
 
 
 def _each(tables: Sequence[Table], work: Callable[[int, Table], Any], place: Callable[[int], str]) -> Any:
-    """The tuple of work(i, table); place(i) is put before what an error says."""
+    """The tuple of work(i, table); errors say place(i)."""
     done = []
     for i, table in enumerate(tables):
         try:
@@ -260,7 +252,7 @@ def _name(what: str, name: str | None) -> str:
 
 def _code(_: int, code: Table) -> tuple[str, int]:
     """The operator's name and version."""
-    # The byte field came first and ends at 127; later files have the number in both, or only in the int field.
+    # old files have only the byte field, which ends at 127
     number = max(code.deprecated_builtin_code, code.builtin_code)
     op = schema.enum_name("BuiltinOperator", number)
     if number < 0 or (op == "CUSTOM" and not code.custom_code):
@@ -269,7 +261,6 @@ def _code(_: int, code: Table) -> tuple[str, int]:
 
 
 def _member(what: str, number: int, names: Sequence[str]) -> str:
-    """The one of *names* that *number* stands for."""
     if not 0 <= number < len(names):
         raise UnsupportedModelError(
             f"{what} is {number}; this version knows 0 to {len(names) - 1} ({', '.join(names)})"
@@ -279,20 +270,22 @@ def _member(what: str, number: int, names: Sequence[str]) -> str:
 
 @cache
 def _options_of(op: str) -> tuple[str | None, Mapping[str, Sequence[str]], Mapping[str, Any]]:
-    """Of an operator: the kind of its options table, the members of options of enum type, and the defaults."""
+    """The kind of the options table, the members of options of enum type, the defaults."""
     kind = None if ":" in op else schema.options_kind(op)
     if kind is None:
         return None, EMPTY, EMPTY
-    raw = schema.field_defaults(kind)
-    types = {name: schema.field_enum(kind, name) for name in raw}
-    enums = {
-        name: _TYPES if enum == "TensorType" else tuple(schema.ENUMS[enum]) for name, enum in types.items() if enum
-    }
-    return kind, enums, {name: _option(name, value, enums) for name, value in raw.items()}
+    enums: dict[str, Sequence[str]] = {}
+    defaults = {}
+    for name, value in schema.field_defaults(kind).items():
+        enum = schema.field_enum(kind, name)
+        if enum:
+            enums[name] = _TYPES if enum == "TensorType" else tuple(schema.ENUMS[enum])
+        defaults[name] = _option(name, value, enums)
+    return kind, enums, MappingProxyType(defaults)
 
 
 def _option(name: str, value: Any, enums: Mapping[str, Sequence[str]]) -> Any:
-    """The value of an option in the form that Node describes."""
+    """The value in the form that Node describes."""
     if isinstance(value, np.ndarray):
         if value.dtype == np.uint8:
             return value.tobytes()
@@ -373,7 +366,7 @@ class _Subgraph:
         has_data = self.constants.buffer(table.buffer)[0].size
         made = table.is_variable or i in self.producer or i in self.free
         sparsity = data = source = None
-        # nothing need be stored for no elements: LiteRT takes such a tensor for an empty constant
+        # a tensor without elements that nothing makes is an empty constant, as in LiteRT
         if has_data or (not made and 0 in shape and dtype.name not in OBJECTS):
             if table.is_variable:
                 raise CorruptModelError(f"a variable with constant data (buffer {table.buffer})")
@@ -402,29 +395,23 @@ class _Subgraph:
             return self.quant_details(table.details)
         scales, points, axis = table.scale, table.zero_point, table.quantized_dimension
         count = scales.size
-        # one scale of 0 is how old writers say "not quantised"
-        if not count or (count == 1 and scales[0] == 0):
+        if not count or (count == 1 and scales[0] == 0):  # so old writers say "not quantised"
             return None
         if not points.size:
             points = np.zeros(count, np.int64)
             points.flags.writeable = False
-        if points.size != count:
-            raise CorruptModelError(f"{count} scales but {points.size} zero points")
-        if count > 1 and (not 0 <= axis < len(shape) or shape[axis] != count):
+        if points.size != count or (count > 1 and (axis, count) not in enumerate(shape)):
             raise CorruptModelError(
-                f"{count} scales for dimension {axis} of {few(shape)}: one, or one a channel, is right"
+                f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}: one, or one a channel, is right"
             )
-        if dtype.memory.kind not in "iu":
-            # on a float or string tensor nobody reads them
+        if dtype.memory.kind not in "iu":  # nobody reads them
             return Quant(scales, points, axis) if scales.min() > 0 else None
-        if not 0 <= scales.min() <= scales.max() < np.inf:  # so for NaN
-            raise CorruptModelError(f"scales must be finite and positive, got {scales.min()} to {scales.max()}")
         low = -(1 << dtype.bits - 1) if dtype.memory.kind == "i" else 0
         high = low + (1 << dtype.bits) - 1
+        if not 0 <= scales.min() <= scales.max() < np.inf:  # so for NaN
+            raise CorruptModelError(f"scales {scales.min()} to {scales.max()} are not finite and positive")
         if not low <= points.min() <= points.max() <= high:
-            raise CorruptModelError(
-                f"zero points {points.min()} to {points.max()} outside {dtype.name}, {low} to {high}"
-            )
+            raise CorruptModelError(f"zero points {points.min()} to {points.max()} are not {low} to {high}")
         return Quant(scales, points, axis)
 
     def quant_details(self, table: Table) -> Quant:
@@ -454,10 +441,9 @@ class _Subgraph:
                 )
             self.ready[j] = True
         options = self.options(op, table)
-        subgraphs: list[int] = []
-        for name, value in options.items():
-            if "subgraph" in name:
-                subgraphs += value if isinstance(value, tuple) else [value]
+        subgraphs = tuple(
+            j for name, value in options.items() if "subgraph" in name for j in np.ravel(value).tolist()
+        )
         for j in subgraphs:
             inside("runs subgraph", j, self.graphs)
         custom = table.custom_options
@@ -476,7 +462,7 @@ class _Subgraph:
             custom.tobytes(),
             self.indices("intermediate", table.intermediates, -1),
             frozenset(place for place, (j, flag) in flags if flag and j >= 0 and self.tensors[j].variable),
-            tuple(subgraphs),
+            subgraphs,
             self.tensors[outputs[0]].name if outputs else "",
         )
 
@@ -488,29 +474,28 @@ class _Subgraph:
             return MappingProxyType({**options, **stored})
         if given and options:
             raise CorruptModelError(f"has {', '.join(given)}; {op} takes {kind}")
-        return MappingProxyType(options)
+        return options
 
 
 def _check_calls(graphs: Sequence[Graph]) -> None:
     """Refuse subgraphs that run themselves, and nests that would explode."""
-    known: dict[int, tuple[int, int]] = {}
+    calls = [[j for node in graph.nodes for j in node.subgraphs] for graph in graphs]
+    left = _MOST_CALLS + len(graphs)
 
-    def measure(i: int, path: tuple[int, ...]) -> tuple[int, int]:
-        """How many subgraphs run inside i, itself included, and how deep."""
+    def visit(i: int, path: tuple[int, ...]) -> None:
+        nonlocal left
+        left -= 1
         if i in path:
             raise CorruptModelError(f"subgraph {i} runs itself, by way of {few(path[path.index(i) + 1 :])}")
-        if i not in known and len(path) < _DEEPEST:
-            inner = [measure(j, (*path, i)) for node in graphs[i].nodes for j in node.subgraphs]
-            known[i] = 1 + sum(count for count, _ in inner), 1 + max((depth for _, depth in inner), default=0)
-        count, depth = known.get(i, (0, 1))
-        if count > _MOST_CALLS or len(path) + depth > _DEEPEST:
+        if len(path) == _DEEPEST or left < 0:
             raise UnsupportedModelError(
                 f"subgraph {i} runs too many subgraphs inside each other: at most {_DEEPEST} deep, {_MOST_CALLS:,} in all"
             )
-        return count, depth
+        for j in calls[i]:
+            visit(j, (*path, i))
 
     for i in range(len(graphs)):
-        measure(i, ())
+        visit(i, ())
 
 
 def _names(what: str, maps: Sequence[Table], ends: Sequence[int]) -> Mapping[str, int]:
