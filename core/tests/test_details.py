@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from core_graphs import Rows
 from sodalite.graph import Quant, Sparsity
-from sodalite.values import op_details, tensor_details
+from sodalite.interpreter import op_details, tensor_details
 
 
 def _quant(scales, zero_points, **more):
@@ -15,7 +15,8 @@ def _quant(scales, zero_points, **more):
 def _details(shape=(4,), now=(4,), *, compress=False, **more):
     rows = Rows()
     rows.tensor("t", shape, **more)
-    return tensor_details(rows.graph([], []), 0, now, compress=compress)
+    graph = rows.graph([], [])
+    return tensor_details(graph, graph.tensors[0], now, compress=compress)
 
 
 def _same(got, wanted):
@@ -86,7 +87,10 @@ def test_blockwise():
     rows = Rows()
     rows.constant("scales", np.array([[1, 2], [3, 4]], np.float16), "float16")
     rows.tensor("w", (2, 64), "int4", quant=_quant([], [], kind="blockwise", scales_tensor=0, block_size=32))
-    parameters = tensor_details(rows.graph([], []), 1, (2, 64))["quantization_parameters"]
+    graph = rows.graph([], [])
+    details = tensor_details(graph, graph.tensors[1], (2, 64))
+    assert details["quantization"] == (0.0, 0)
+    parameters = details["quantization_parameters"]
     _same(parameters["scales"], np.array([1, 2, 3, 4], np.float16))
     assert parameters["block_size"] == 32
 

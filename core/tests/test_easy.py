@@ -206,7 +206,7 @@ def test_signatures():
     assert model.signature("g")(x=[1, 2]).tolist() == [4, 8]
     with pytest.raises(ValueError, match=r'has several; call model.signature\(name\).*: "f", "g"'):
         model([1, 2])
-    with pytest.raises(ValueError, match='no signature "h"; signatures: "f", "g"'):
+    with pytest.raises(ValueError, match='no signature "h"; the model\'s signatures: "f", "g"'):
         model.signature("h")
 
 

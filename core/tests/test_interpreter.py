@@ -180,11 +180,11 @@ def test_sources(tmp_path):
         ({"model_content": b"", "num_threads": "2"}, "num_threads is an int >= 1, got '2'"),
         (
             {"model_content": b"", "experimental_op_resolver_type": 1},
-            "experimental_op_resolver_type is an OpResolverType, got 1",
+            "experimental_op_resolver_type is one of OpResolverType.AUTO, ",
         ),
         (
             {"model_content": b"", "on_delegate_error": "x"},
-            'on_delegate_error is "fallback" or "raise", got \'x\'',
+            "on_delegate_error is one of fallback, raise; got 'x'",
         ),
         (
             {"model_content": b"", "arithmetic": "x"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sodalite.errors import ShapeError
 from sodalite.graph import Quant, TensorSpec
-from sodalite.values import called, fit, formula, from_real, misshapen, quantised, to_real
+from sodalite.interpreter import called, fit, formula, misshapen, quantised, to_real
 
 
 def spec(dtype="float32", shape=(2,), name="x", scale=None, zero_point=0):
@@ -121,43 +121,43 @@ def test_bit_patterns_of_ml_dtypes():
 
 def test_names_are_escaped():
     """A name out of a file cannot write to the terminal."""
-    assert called(spec(name="a\x1b[2J")) == 'tensor 3 "a\\x1b[2J"'
+    assert called(spec(name="a\x1b[2J"), "tensor") == 'tensor 3 "a\\x1b[2J"'
 
 
 def test_misshapen():
     """The hint is a reshape where one would do."""
-    same = misshapen(np.zeros((1, 2)), (2,), "here", "resize")
-    assert str(same) == "here: shape is (2,), got (1, 2); pass value.reshape((2,))"
-    other = misshapen(np.zeros(3), (2,), "here", "resize")
-    assert str(other) == "here: shape is (2,), got (3,); resize"
-    open_ = misshapen(np.zeros((4, 3)), (-1, 4, 3), "here", "resize")
+    same = misshapen(np.zeros((1, 2)), (2,), spec(), "resize")
+    assert str(same) == 'input 3 "x": shape is (2,), got (1, 2); pass value.reshape((2,))'
+    other = misshapen(np.zeros(3), (2,), spec(), "resize")
+    assert str(other) == 'input 3 "x": shape is (2,), got (3,); resize'
+    open_ = misshapen(np.zeros((4, 3)), (-1, 4, 3), spec(), "resize")
     assert str(open_).endswith("pass value.reshape((-1, 4, 3))")
 
 
 def test_real_numbers_are_quantised():
     """(x / scale) rounded half away from zero, plus zero point, clamped."""
     tensor = spec("int8", scale=0.5, zero_point=-1)
-    assert from_real([0.0, 0.25, -0.25, 1e9, -1e9], tensor).tolist() == [-1, 0, -2, 127, -128]
-    assert from_real(np.array([1.0, 2.0]), tensor).tolist() == [1, 3]
-    assert from_real([1, 2], tensor).tolist() == [1, 3]
-    assert from_real(1, tensor).shape == ()
-    assert from_real(np.array([1, 2], np.int8), tensor).tolist() == [1, 2]
+    assert fit([0.0, 0.25, -0.25, 1e9, -1e9], tensor, real=True).tolist() == [-1, 0, -2, 127, -128]
+    assert fit(np.array([1.0, 2.0]), tensor, real=True).tolist() == [1, 3]
+    assert fit([1, 2], tensor, real=True).tolist() == [1, 3]
+    assert fit(1, tensor, real=True).shape == ()
+    assert fit(np.array([1, 2], np.int8), tensor, real=True).tolist() == [1, 2]
     assert to_real(np.array([1, 3], np.int8), tensor).tolist() == [1, 2]
     with pytest.raises(ShapeError, match="takes int8, got uint8"):
-        from_real(np.array([1, 2], np.uint8), tensor)
+        fit(np.array([1, 2], np.uint8), tensor, real=True)
     with pytest.raises(ShapeError, match="has NaN, which int8 cannot hold"):
-        from_real([np.nan], tensor)
+        fit([np.nan], tensor, real=True)
 
 
 def test_real_numbers_without_quantisation():
     """Arrays are converted where no kind is lost; integers must fit."""
-    assert from_real(np.array([1, 2]), spec()).dtype == np.float32
-    assert from_real(np.array([0.1]), spec()).tolist() == [np.float32(0.1)]
-    assert from_real(np.array([7], np.int64), spec("int32")).dtype == np.int32
+    assert fit(np.array([1, 2]), spec(), real=True).dtype == np.float32
+    assert fit(np.array([0.1]), spec(), real=True).tolist() == [np.float32(0.1)]
+    assert fit(np.array([7], np.int64), spec("int32"), real=True).dtype == np.int32
     with pytest.raises(ShapeError, match="int32 cannot hold 1099511627776"):
-        from_real(np.array([1 << 40]), spec("int32"))
+        fit(np.array([1 << 40]), spec("int32"), real=True)
     with pytest.raises(ShapeError, match="takes int32, got float64"):
-        from_real(np.array([1.0]), spec("int32"))
+        fit(np.array([1.0]), spec("int32"), real=True)
     assert to_real(np.array([1], np.int32), spec("int32")).tolist() == [1]
 
 
@@ -168,7 +168,7 @@ def test_the_formula_is_readable():
 
 def test_what_counts_as_quantised():
     """One scale, and a type that stands for real numbers."""
-    assert quantised(spec("int16", scale=0.5))
+    assert quantised(spec("int16", scale=0.5)) is not None
     assert not quantised(spec("int8", scale=[0.5, 0.25]))
     assert not quantised(spec("int32", scale=0.5))
     assert not quantised(spec("float32", scale=0.5))

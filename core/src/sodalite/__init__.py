@@ -17,17 +17,15 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "delegate": "Delegate Unavailable",
-    "easy": "LoadedModel Session load",
     "errors": "CorruptModelError DelegateError DelegateLoadError DelegateWarning KernelError ModelError"
     " ModelNotFoundError NoValueError PluginError PluginWarning ShapeError SodaliteError UnsupportedModelError"
     " UnsupportedOpError",
     "graph": "Graph Node Quant Signature TensorSpec",
     "hookspecs": "hookimpl hookspec",
-    "interpreter": "Interpreter OpResolverType load_delegate",
+    "interpreter": "Interpreter LoadedModel OpResolverType Session SignatureRunner load load_delegate",
     "kernel": "Buffers GroupSpec Kernel KernelSet Limits Member Mode NodeSpec Prepared Quality Reason Unsupported",
     "model": "Model open_model",
     "plugins": "Registry",
-    "signature": "SignatureRunner",
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names.split()}
 __all__ = [*sorted(_MODULES)]  # noqa: PLE0604  names made above
@@ -35,7 +33,6 @@ __all__ = [*sorted(_MODULES)]  # noqa: PLE0604  names made above
 if TYPE_CHECKING:
     from . import build as build
     from .delegate import *  # noqa: F403  what the table above says, for type checkers
-    from .easy import *  # noqa: F403
     from .errors import *  # noqa: F403
     from .graph import *  # noqa: F403
     from .hookspecs import *  # noqa: F403
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from .kernel import *  # noqa: F403
     from .model import *  # noqa: F403
     from .plugins import *  # noqa: F403
-    from .signature import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:

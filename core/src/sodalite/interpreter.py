@@ -1,45 +1,44 @@
-"""``Interpreter``: the interface of ``tf.lite.Interpreter`` and ``ai_edge_litert.interpreter``, over a Runner.
-
-Changing the import is enough. Added are arguments that choose plugins, ``explain``, ``memory``, ``close``, and errors
-where the original returns overwritten memory or crashes.
+"""How callers run models: ``Interpreter``, with the interface of ``tf.lite.Interpreter`` and
+``ai_edge_litert.interpreter``, and ``load``, the short way; both over a Runner.
 """
 
+# ruff: noqa: SLF001  the interpreter, seen from its own module
 from __future__ import annotations
 
+import copy as copying
 import enum
 import functools
 import gc
 import operator
 import os
+import re
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .delegate import Delegate
-from .dtypes import OBJECTS
+from .dtypes import DTYPES, OBJECTS, memory_dtype
 from .errors import DelegateError, DelegateLoadError, ShapeError, printable
-from .graph import Array, Graph, Shape, TensorSpec
+from .graph import Array, Graph, Quant, Shape, Sparsity, TensorSpec
 from .kernel import GENERATIONS, Limits, Mode, Quality
 from .model import Model, open_model
 from .plan import Observer
 from .plugins import Registry
 from .resolve import Settings
 from .runner import Explanation, Memory, Runner
-from .signature import SignatureRunner
-from .values import admits, called, fit, misshapen, op_details, tensor_details
 
 if TYPE_CHECKING:
     from typing import Self
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+STATE = OBJECTS - {"string"}
 
 
-@enum.unique
 class OpResolverType(enum.Enum):
     """Which kernels may run: any; with BUILTIN_REF, only those of plugins without SIMD kernels."""
 
@@ -57,11 +56,9 @@ def load_delegate(
     DelegateLoadError, also a ValueError, if no plugin offers it here, or *library* is a C delegate library.
     """
     name = os.fspath(library)
-    file = os.path.basename(name)
-    if file != name or file.endswith((".so", ".dll", ".dylib")) or ".so." in file:
+    if re.search(r"[/\\]|\.(so|dll|dylib)\b", name):
         raise DelegateLoadError(
-            f'"{printable(name)}" is a C delegate library, which Sodalite does not load: delegates are plugins, asked for by'
-            f" name; install one, or leave the delegate out"
+            f"{quoted([name])} is a C delegate library, which Sodalite does not load: name a plugin's delegate, or leave it out"
         )
     try:
         return (Registry.load() if registry is None else registry).delegate(name, options)
@@ -69,29 +66,28 @@ def load_delegate(
         raise DelegateLoadError(str(error)) from error
 
 
-def _exclusive(method: Callable[Concatenate[Interpreter, P], R]) -> Callable[Concatenate[Interpreter, P], R]:
+def _exclusive(method: F) -> F:
     """One thread at a time: the second gets an error, never a race."""
 
     @functools.wraps(method)
-    def guarded(self: Interpreter, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def guarded(self: Interpreter, *args: Any, **named: Any) -> Any:
         lock = self._lock
         if not lock.acquire(blocking=False):
             lock = self._taken()
         try:
             self._thread = threading.get_ident()
-            return method(self, *args, **kwargs)
+            return method(self, *args, **named)
         finally:
             lock.release()
 
-    return guarded
+    return guarded  # type: ignore[return-value]
 
 
 class _Held:
     """Base of one view given out by ``tensor()``: lives as long as the view and everything made from it."""
 
     def __init__(self, array: Array, what: str) -> None:
-        self.array = array
-        self.what = what
+        self.array, self.what = array, what
         self.__array_interface__ = array.__array_interface__
 
 
@@ -99,16 +95,10 @@ class Interpreter:
     """Runs one model, for one thread at a time; docs/api.md has all arguments.
 
     model_path: a path, mapped read-only, or an open Model to share; or model_content: bytes, or another buffer.
-    num_threads: >= 1. experimental_preserve_all_tensors: intermediate results can be read. Other experimental
-    arguments are accepted and change nothing that can be seen.
-
-    kernels: plugins allowed, in the order to ask them. pin: operator or node index -> the plugin to run it.
-    delegates: names, ``(name, options)`` pairs, Delegate objects, or "auto"; by default what the environment variable
-    SODALITE_DELEGATES lists. strict: no fall-back allowed. on_delegate_error: "fallback" or "raise".
-    mode, arithmetic: how to compute. limits: what the model may take. copy: read the file instead of mapping it.
-
-    Raises ModelError if the model cannot be read; UnsupportedOpError, at ``allocate_tensors``, if nothing runs some
-    operator.
+    kernels: plugins allowed, in the order to ask them. pin: operator or node index -> the plugin to run it. delegates:
+    names, ``(name, options)`` pairs, Delegate objects, or "auto"; by default what the variable SODALITE_DELEGATES lists.
+    mode, arithmetic: how to compute. ModelError if the model cannot be read; UnsupportedOpError, at
+    ``allocate_tensors``, if nothing runs some operator.
     """
 
     def __init__(
@@ -139,17 +129,19 @@ class Interpreter:
         named = model_path is not None and model_path != ""
         if named == (model_content is not None):
             raise ValueError(f"give either model_path or model_content; got {'both' if named else 'neither'}")
-        resolver = experimental_op_resolver_type
-        if not isinstance(resolver, OpResolverType):
-            raise ValueError(f"experimental_op_resolver_type is an OpResolverType, got {resolver!r}")
         if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
             raise ValueError(f"num_threads is an int >= 1, got {num_threads!r}")
-        if on_delegate_error not in ("fallback", "raise"):
-            raise ValueError(f'on_delegate_error is "fallback" or "raise", got {on_delegate_error!r}')
-        asked = {"arithmetic": arithmetic, "threads": num_threads}
-        mode = replace(mode or Mode(), **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
-        if mode.arithmetic not in GENERATIONS:
-            raise ValueError(f"arithmetic is one of {', '.join(GENERATIONS)}; got {mode.arithmetic!r}")
+        resolver = experimental_op_resolver_type
+        mode = mode or Mode()
+        mode = replace(mode, arithmetic=arithmetic or mode.arithmetic, threads=num_threads or mode.threads)
+        choices: dict[str, tuple[Any, Iterable[Any]]] = {
+            "experimental_op_resolver_type": (resolver, OpResolverType),
+            "on_delegate_error": (on_delegate_error, ("fallback", "raise")),
+            "arithmetic": (mode.arithmetic, GENERATIONS),
+        }
+        for name, (given, allowed) in choices.items():
+            if given not in tuple(allowed):
+                raise ValueError(f"{name} is one of {', '.join(map(str, allowed))}; got {given!r}")
 
         registry = Registry.load() if registry is None else registry
         if kernels is None and resolver is OpResolverType.BUILTIN_REF:
@@ -159,29 +151,36 @@ class Interpreter:
             wanted += [delegates] if isinstance(delegates, str) else delegates
         elif experimental_delegates is None and resolver is not OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES:
             wanted += filter(None, map(str.strip, os.environ.get("SODALITE_DELEGATES", "").split(",")))
-        source: Any = model_path if named else model_content
-        own_model = not hasattr(source, "graphs")  # a Model already open is shared, not closed here
-        self._model: Model = open_model(source, copy=copy) if own_model else source
-        own: list[Delegate] = []
-        runners: dict[int, Runner] = {}
-        release = weakref.finalize(self, _release, runners, own, self._model if own_model else None)
+
+        ends = ExitStack()  # last in, first out: delegates go before the memory they work in, memory before the file
+        self._release = weakref.finalize(self, ends.close)
+        if isinstance(model_path, Model):
+            self._model = model_path  # shared, not closed here
+        else:
+            source: Any = model_path if named else model_content
+            self._model = ends.enter_context(closing(open_model(source, copy=copy)))
+        self._runners: dict[int, Runner] = {}  # they keep it themselves, to share memory
+        ends.callback(_forget, self._runners)
+        chosen = []
         try:
-            chosen = tuple(_delegates(registry, wanted, own))
+            for item in wanted:
+                if isinstance(item, Delegate):
+                    chosen.append(item)
+                elif made := _delegate(registry, item):
+                    chosen.append(ends.enter_context(closing(made)))
         except BaseException:
-            release()
+            self._release()
             raise
-        self._release = release
-        self._runners = runners
         self._registry = registry
         self._settings = Settings(
             mode=mode,
             kernels=(kernels,) if isinstance(kernels, str) else None if kernels is None else tuple(kernels),
-            pin={} if pin is None else dict(pin),
-            delegates=chosen,
+            pin=dict(pin or {}),
+            delegates=tuple(chosen),
             keep_all=bool(experimental_preserve_all_tensors),
             strict=strict,
             on_delegate_error=on_delegate_error,
-            limits=Limits() if limits is None else limits,
+            limits=limits or Limits(),
             check=os.environ.get("SODALITE_CHECK", "") not in ("", "0"),
         )
         self._state: dict[Any, Any] = {}
@@ -194,10 +193,12 @@ class Interpreter:
 
     # Life
 
+    @_exclusive
     def close(self) -> None:
         """Release delegates, memory and the file; views given out stay valid. May be called twice."""
-        if self._release.alive:
-            self._close()
+        if self._running:
+            self._free("close")
+        self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -248,11 +249,7 @@ class Interpreter:
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
         """A function that returns a view of the tensor's memory. While one is held, memory is not moved."""
-
-        def view() -> Array:
-            return self._view(tensor_index)
-
-        return view
+        return functools.partial(self._view, tensor_index)
 
     # Descriptions
 
@@ -278,13 +275,13 @@ class Interpreter:
 
     def get_signature_runner(self, signature_key: str | None = None) -> SignatureRunner:
         """A callable for one signature; the key may be left out if there is exactly one. ValueError lists them."""
-        keys = [s.key for s in self._model.signatures]
-        key = keys[0] if signature_key is None and len(keys) == 1 else signature_key
-        if key is None or key not in keys:
-            known = ", ".join(f'"{printable(k)}"' for k in keys) or "none; use set_tensor, invoke and get_tensor"
-            asked = "no signature_key was given" if key is None else f'no signature "{printable(key)}"'
-            raise ValueError(f"{asked}; the model's signatures: {known}")
-        return SignatureRunner(self, key)
+        known = _signatures(self._model)
+        if signature_key is None and len(known) == 1:
+            (signature_key,) = known
+        if signature_key is None or signature_key not in known:
+            asked = "no signature_key was given" if signature_key is None else f"no signature {quoted([signature_key])}"
+            raise _unsigned(asked, known)
+        return SignatureRunner(self, signature_key, known[signature_key])
 
     @property
     def experimental_compress_quantization_zero_points(self) -> bool:
@@ -307,14 +304,12 @@ class Interpreter:
 
     def _get_tensor_details(self, tensor_index: int, subgraph_index: int = 0) -> dict[str, Any]:
         graph = self._graph(subgraph_index)
-        index = self._spec(graph.tensors, tensor_index).index
-        return tensor_details(graph, index, self._shape(index, subgraph_index), compress=self._compress)
+        spec = _tensor(graph, tensor_index)
+        runner = self._runners.get(graph.index)
+        return tensor_details(graph, spec, runner.shape(spec.index) if runner else spec.shape, compress=self._compress)
 
     def _get_full_signature_list(self) -> dict[str, dict[str, dict[str, int]]]:
-        return {
-            s.key: {"inputs": dict(sorted(s.inputs.items())), "outputs": dict(sorted(s.outputs.items()))}
-            for s in self._model.signatures
-        }
+        return {key: e.indices() for key, e in _signatures(self._model).items()}
 
     # What the methods above are made of: callers hold the lock
 
@@ -327,39 +322,17 @@ class Interpreter:
         return graphs[index]
 
     def _runner(self, index: int) -> Runner:
-        runner = self._runners.get(index)
-        if runner is None:
-            index = self._graph(index).index
-            if index:  # runners of one interpreter share memory through the first
-                runner = self._runner(0).sibling(index)
-            else:
-                runner = Runner(self._model, index, self._registry, self._settings, self._state)
-            self._runners[index] = runner
-        return runner
-
-    def _shape(self, tensor: int, graph: int = 0) -> Shape | None:
-        runner = self._runners.get(graph)
-        return self._graph(graph).tensors[tensor].shape if runner is None else runner.shape(tensor)
-
-    @staticmethod
-    def _spec(tensors: Sequence[TensorSpec], index: int) -> TensorSpec:
-        try:
-            place = operator.index(index)
-        except TypeError:
-            raise TypeError(f"a tensor is named by its index, an int, got {index!r}; get_input_details() lists them") from None
-        if not 0 <= place < len(tensors):
-            raise ShapeError(f"there is no tensor {place}; the subgraph has {len(tensors)}, numbered from 0")
-        return tensors[place]
+        return self._runners.get(index) or Runner(
+            self._model, self._graph(index).index, self._registry, self._settings, self._state, self._runners
+        )
 
     def _taken(self) -> Any:
         if self._pid != os.getpid():  # a thread of the parent process held it at the fork, and is not here
             self._pid, self._lock, self._running = os.getpid(), threading.RLock(), False
             self._lock.acquire()
             return self._lock
-        name = next((t.name for t in threading.enumerate() if t.ident == self._thread), str(self._thread))
-        raise RuntimeError(
-            f'the interpreter is in use by thread "{name}": give each thread its own, or use sodalite.load(...)'
-        )
+        name = next((t.name for t in threading.enumerate() if t.ident == self._thread), self._thread)
+        raise RuntimeError(f'the interpreter is in use by thread "{name}": give each thread its own, or use sodalite.load(...)')
 
     def _free(self, doing: str) -> None:
         """Refuse to move memory under views, or while running."""
@@ -367,8 +340,7 @@ class Interpreter:
             raise RuntimeError(f"cannot {doing} inside invoke()")
         if self._held:
             gc.collect()  # views in dead cycles
-        if self._held:
-            names = ", ".join(sorted({held.what for held in self._held}))
+        if names := ", ".join(sorted({held.what for held in self._held})):
             raise RuntimeError(
                 f"cannot {doing}: views of {names} are held; keep the function that tensor() returned, or copy the view"
             )
@@ -388,77 +360,59 @@ class Interpreter:
             self._running = False
 
     def _resize(self, runner: Runner, index: int, size: Iterable[int], *, strict: bool = False) -> None:
-        spec = self._spec(runner.graph.tensors, index)
-        where = called(spec, "input")
+        spec = _tensor(runner.graph, index)
         try:
             shape = tuple(map(operator.index, size))
         except TypeError:
-            raise ShapeError(f"{where}: a shape is a list of ints, got {size!r}") from None
-        if strict:
-            allowed = runner.shape(spec.index) if spec.signature is None else spec.signature
-            if not admits(allowed, shape):
-                raise ShapeError(f"{where}: only dimensions shown as -1 may change; shape is {allowed}, got {shape}")
+            raise ShapeError(f"{called(spec)}: a shape is a list of ints, got {size!r}") from None
+        allowed = runner.shape(spec.index) if spec.signature is None else spec.signature
+        if strict and not admits(allowed, shape):
+            raise ShapeError(f"{called(spec)}: only dimensions shown as -1 may change; shape is {allowed}, got {shape}")
         self._free("resize")
         runner.resize(spec.index, shape)
 
     def _set(self, runner: Runner, index: int, value: Any) -> None:
         graph = runner.graph
-        spec = self._spec(graph.tensors, index)
-        index = spec.index
-        settable = index in graph.inputs or spec.variable
-        if not settable or spec.data is not None:
-            names = ", ".join(called(graph.tensors[i], "input") for i in graph.inputs)
-            made = "a constant of the model" if spec.data is not None else "computed by the model"
-            raise ShapeError(f"{called(spec)} is {made}; values are set for inputs and variables: {names}")
-        what = "variable" if spec.variable else "input"
-        array = fit(value, spec, what)
-        target = runner.input(index)
+        spec = _tensor(graph, index)
+        if spec.data is not None or not (spec.variable or spec.index in graph.inputs):
+            made = "computed by" if spec.data is None else "a constant of"
+            names = ", ".join(called(graph.tensors[i]) for i in graph.inputs)
+            raise ShapeError(f"{called(spec, 'tensor')} is {made} the model; values are set for inputs and variables: {names}")
+        array, target = fit(value, spec), runner.input(spec.index)
         if array.shape != target.shape:
             hint = f"call resize_tensor_input({index}, {list(array.shape)}) and allocate_tensors() first"
-            raise misshapen(array, target.shape, called(spec, what), hint)
+            raise misshapen(array, target.shape, spec, hint)
         target[...] = array
 
     @_exclusive
-    def _call(
-        self, graph: int, inputs: Mapping[str, int], values: Mapping[str, Any], outputs: Mapping[str, int]
-    ) -> dict[str, Any]:
+    def _call(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
         """Set, run and get by name; resized and allocated only where shapes changed."""
-        runner = self._runner(graph)
-        tensors = runner.graph.tensors
-        arrays = {inputs[name]: fit(value, tensors[inputs[name]]) for name, value in values.items()}
-        for index, array in arrays.items():
-            if array.shape != runner.shape(index):
-                self._resize(runner, index, array.shape)
-        if not runner.allocated:
-            self._allocate(runner)
-        for index, array in arrays.items():
-            self._set(runner, index, array)
+        runner = self._runner(entry.graph)
+        arrays = {entry.inputs[n].index: fit(value, entry.inputs[n]) for n, value in values.items()}
+        for i, array in arrays.items():
+            if array.shape != runner.shape(i):
+                self._resize(runner, i, array.shape)
+        self._prepare(entry.graph)
+        for i, array in arrays.items():
+            self._set(runner, i, array)
         self._run(runner)
-        return {name: self._get(runner, index) for name, index in outputs.items()}
+        return {n: self._get(runner, t.index) for n, t in entry.outputs.items()}
 
     def _get(self, runner: Runner, index: int) -> Any:
-        spec = self._spec(runner.graph.tensors, index)
-        if spec.dtype in OBJECTS and spec.dtype != "string":
+        spec = _tensor(runner.graph, index)
+        if spec.dtype in STATE:
             return None
-        value = self._value(runner, spec)
-        return value[()] if value.ndim == 0 and value.dtype != object else value.copy()
-
-    def _value(self, runner: Runner, spec: TensorSpec) -> Array:
-        if spec.data is not None:
-            return spec.data
-        if spec.index in runner.graph.inputs or spec.variable:
-            return runner.input(spec.index)
-        return runner.value(spec.index)
+        value = _value(runner, spec)
+        return value.copy() if value.ndim or value.dtype == object else value[()]
 
     @_exclusive
     def _view(self, tensor_index: int) -> Array:
         runner = self._runner(0)
-        spec = self._spec(runner.graph.tensors, tensor_index)
-        held = _Held(self._value(runner, spec), called(spec))
+        spec = _tensor(runner.graph, tensor_index)
+        held = _Held(_value(runner, spec), called(spec, "tensor"))
         self._held.add(held)
         return np.asarray(held)
 
-    @_exclusive
     def _prepare(self, graph: int) -> None:
         if not (runner := self._runner(graph)).allocated:
             self._allocate(runner)
@@ -467,51 +421,501 @@ class Interpreter:
     def _restart(self) -> None:
         """Fresh state: runners are made again when they are needed."""
         self._free("reset")
-        for runner in self._runners.values():
-            runner.close()
-        self._runners.clear()
+        _forget(self._runners)
         self._state.clear()
 
-    @_exclusive
-    def _close(self) -> None:
-        if self._running:
-            self._free("close")
-        self._release()
 
-
-def _delegates(registry: Registry, wanted: Iterable[Any], own: list[Delegate]) -> Iterable[Delegate]:
-    """The Delegate for each item; those made here are added to *own*."""
-    for item in wanted:
-        if isinstance(item, Delegate):
-            yield item
-            continue
-        name, options = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
-        if not isinstance(name, str):
-            raise ValueError(f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}')
-        try:
-            own.append(load_delegate(name, options, registry=registry))
-        except DelegateLoadError:
-            if name == "auto":
-                continue
-            raise
-        yield own[-1]
+def _delegate(registry: Registry, item: Any) -> Delegate | None:
+    """What a name, or a pair of name and options, stands for; None if "auto" finds nothing."""
+    name, options = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+    if not isinstance(name, str):
+        raise ValueError(f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}')
+    try:
+        return load_delegate(name, options, registry=registry)
+    except DelegateLoadError:
+        if name == "auto":
+            return None
+        raise
 
 
 def _without_simd(registry: Registry) -> tuple[str, ...]:
     """The plugins that offer nothing above Quality.PORTABLE, reference kernels first."""
-    best: dict[str, int] = {}
-    for op in (*registry.operators, "fused:"):
-        for offer in registry.offers(op):
-            best[offer.plugin] = max(best.get(offer.plugin, 0), offer.kernel.quality)
-    return tuple(sorted((p for p in best if best[p] <= Quality.PORTABLE), key=lambda p: (best[p], p)))
+    offers = sorted((o.kernel.quality, o.plugin) for op in (*registry.operators, "fused:") for o in registry.offers(op))
+    fast = {plugin for quality, plugin in offers if quality > Quality.PORTABLE}
+    return tuple(dict.fromkeys(plugin for _, plugin in offers if plugin not in fast))
 
 
-def _release(runners: dict[int, Runner], delegates: list[Delegate], model: Model | None) -> None:
-    """Delegates go before the memory they work in, memory before the file."""
-    for delegate in delegates:
-        delegate.close()
-    for runner in runners.values():
+def _forget(runners: dict[int, Runner]) -> None:
+    for runner in [*runners.values()]:
         runner.close()
     runners.clear()
-    if model is not None:
+
+
+def _value(runner: Runner, spec: TensorSpec) -> Array:
+    if spec.data is not None:
+        return spec.data
+    return (runner.input if spec.variable or spec.index in runner.graph.inputs else runner.value)(spec.index)
+
+
+def _tensor(graph: Graph, index: int) -> TensorSpec:
+    try:
+        place = operator.index(index)
+    except TypeError:
+        raise TypeError(f"a tensor is named by its index, an int, got {index!r}; get_input_details() lists them") from None
+    if not 0 <= place < len(graph.tensors):
+        raise ShapeError(f"there is no tensor {place}; the subgraph has {len(graph.tensors)}, numbered from 0")
+    return graph.tensors[place]
+
+
+# Calling by name
+
+
+class Entry(NamedTuple):
+    """One way into a model: a signature, or the first subgraph. inputs, outputs: name -> tensor."""
+
+    graph: int
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+    def indices(self) -> dict[str, dict[str, int]]:
+        sides = {"inputs": self.inputs, "outputs": self.outputs}
+        return {side: {n: t.index for n, t in tensors.items()} for side, tensors in sides.items()}
+
+    def check(self, where: str, given: Collection[str]) -> None:
+        """ShapeError, a ValueError, that lists the missing and the unknown names."""
+        wanted = self.inputs
+        missing, unknown = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
+        if missing or unknown:
+            lists = {"missing": missing, "unknown": unknown, "its inputs": wanted}
+            said = "; ".join(f"{what}: {quoted(names)}" for what, names in lists.items() if names)
+            raise ShapeError(f"{where}: {said}")
+
+    def __str__(self) -> str:
+        lines = []
+        for side, tensors in (("in ", self.inputs), ("out", self.outputs)):
+            for name, t in tensors.items():
+                shape = t.shape if t.signature is None else t.signature
+                text = f"  {side} {quoted([name])} {t.dtype} {'any shape' if shape is None else list(shape)}"
+                lines.append(f"{text}, {formula(quant)}" if (quant := quantised(t)) else text)
+        return "\n".join(lines)
+
+
+def _signatures(model: Model) -> dict[str, Entry]:
+    found = {}
+    for s in model.signatures:
+        tensors = model.graphs[s.graph].tensors
+        sides = ({n: tensors[i] for n, i in sorted(side.items())} for side in (s.inputs, s.outputs))
+        found[s.key] = Entry(s.graph, *sides)
+    return found
+
+
+def _first(graph: Graph) -> Entry:
+    """The way into a model without signatures, by the tensors' names; ``input_0``, ... if some have none or the same."""
+    sides = []
+    for what, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        tensors = [graph.tensors[i] for i in indices]
+        named = {t.name: t for t in tensors}
+        usable = len(named) == len(tensors) and "" not in named
+        sides.append(named if usable else {f"{what}_{place}": t for place, t in enumerate(tensors)})
+    return Entry(0, *sides)
+
+
+def _unsigned(asked: str, known: Iterable[str]) -> ValueError:
+    listed = quoted(known) or "none; use set_tensor, invoke and get_tensor"
+    return ValueError(f"{asked}; the model's signatures: {listed}")
+
+
+def quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{printable(n)}"' for n in names)
+
+
+class SignatureRunner:
+    """Made by ``Interpreter.get_signature_runner``. It shares the interpreter's memory, and does not block it."""
+
+    def __init__(self, interpreter: Interpreter, key: str, entry: Entry) -> None:
+        self._interpreter, self._name, self._entry = interpreter, f"signature {quoted([key])}", entry
+
+    def __call__(self, /, **inputs: Any) -> dict[str, Any]:
+        """Run once and return ``{output name: array}``.
+
+        Inputs are resized to the shapes given; memory is planned again only if one changed. ValueError lists missing
+        and unknown names.
+        """
+        self._entry.check(self._name, inputs)
+        return self._interpreter._call(self._entry, inputs)
+
+    def get_input_details(self) -> dict[str, dict[str, Any]]:
+        """``{input name: details}``, as ``Interpreter.get_input_details`` describes them."""
+        return self._details(self._entry.inputs)
+
+    def get_output_details(self) -> dict[str, dict[str, Any]]:
+        """``{output name: details}``."""
+        return self._details(self._entry.outputs)
+
+    def _details(self, side: Mapping[str, TensorSpec]) -> dict[str, dict[str, Any]]:
+        return {n: self._interpreter._get_tensor_details(t.index, self._entry.graph) for n, t in side.items()}
+
+    def __repr__(self) -> str:
+        return f"<{self._name}: {', '.join(self._entry.inputs)} -> {', '.join(self._entry.outputs)}>"
+
+
+class Session:
+    """Memory and state for one thread, made by ``model.session()``; weights are shared with the model."""
+
+    def __init__(self, entries: Mapping[str, Entry], label: str, how: Mapping[str, bool], own: Any = None) -> None:
+        self._entries, self._label, self._how, self._own = entries, label, how, own
+
+    def _borrow(self) -> AbstractContextManager[Interpreter]:
+        """An interpreter that nobody else uses meanwhile."""
+        return nullcontext(self._own)
+
+    def close(self) -> None:
+        """Release memory."""
+        self._own.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __call__(self, value: Any = None, /, **named: Any) -> Any:
+        """Run: ``model(x)`` if there is one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
+
+        Arrays, lists or numbers; for quantised tensors real numbers, or arrays of the tensor's own type as they are.
+        Dimensions that may change follow the input. Returns an array, or ``{name: array}`` of several; float32 for
+        quantised tensors. ``raw=True``: quantised integers in and out. ShapeError says what does not fit.
+        """
+        entry, how = self._entry, dict(self._how)
+        inputs = entry.inputs
+        if "raw" in named and "raw" not in inputs:
+            how["raw"] = bool(named.pop("raw"))
+        if isinstance(value, Mapping):
+            named = {**value, **named}
+        elif value is not None:
+            if len(inputs) != 1 or named:
+                known = quoted(inputs) or "none"
+                raise ShapeError(f"{self._label} has {len(inputs)} inputs; pass each by its name: {known}")
+            named = dict.fromkeys(inputs, value)
+        entry.check(self._label, named)
+        with self._borrow() as interpreter:
+            results = interpreter._call(entry, {n: _admitted(v, inputs[n], **how) for n, v in named.items()})
+        if not how["raw"]:
+            results = {n: to_real(a, entry.outputs[n]) for n, a in results.items()}
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    def signature(self, key: str) -> Self:
+        """The same model or session, calling signature *key*. ValueError lists them."""
+        if key not in self._entries:
+            raise _unsigned(f"no signature {quoted([key])}", self._entries)
+        other = copying.copy(self)
+        other._entries = {key: self._entries[key]}
+        return other
+
+    def reset(self) -> None:
+        """Forget all state: variables and resources are as if the model had just been loaded."""
+        with self._borrow() as interpreter:
+            interpreter._restart()
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]:
+        return self._entry.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, TensorSpec]:
+        return self._entry.outputs
+
+    def explain(self) -> Explanation:
+        """Who runs each node, who declined it and why."""
+        with self._borrow() as interpreter:
+            return interpreter.explain(self._entry.graph)
+
+    def memory(self) -> Memory:
+        """Bytes by kind, of one session."""
+        with self._borrow() as interpreter:
+            return interpreter.memory(self._entry.graph)
+
+    def __repr__(self) -> str:
+        lines = [f"<sodalite {type(self).__name__} {self._label}"]
+        for key, entry in self._entries.items():
+            lines += [f"signature {quoted([key])}"] * bool(key) + [str(entry)]
+        return "\n".join(lines) + ">"
+
+    @property
+    def _entry(self) -> Entry:
+        known = self._entries
+        if len(known) > 1 and "serving_default" not in known:
+            raise _unsigned(f"{self._label} has several; call model.signature(name)(...)", known)
+        return known.get("serving_default") or next(iter(known.values()))
+
+
+class LoadedModel(Session):
+    """A model, ready to be called from any thread, made by ``sodalite.load``.
+
+    Each call gets memory of its own; with state (variables or resources) there is one, and calls wait for each other.
+    """
+
+    def __init__(self, model: Model, arguments: Mapping[str, Any], how: Mapping[str, bool]) -> None:
+        super().__init__(_signatures(model) or {"": _first(model.graphs[0])}, model.label, how)
+        self._model = [model]  # empty when closed
+        self._arguments = arguments
+        self._stateful = any(t.variable or t.dtype in STATE for graph in model.graphs for t in graph.tensors)
+        self._turn = threading.RLock()
+        self._idle: list[Interpreter] = []
+
+    @contextmanager
+    def _borrow(self) -> Iterator[Interpreter]:
+        if self._stateful:
+            with self._turn:
+                if not self._idle:
+                    self._idle.append(self._another())
+                yield self._idle[0]
+            return
+        try:
+            interpreter = self._idle.pop()  # one bytecode: no lock is needed
+        except IndexError:
+            interpreter = self._another()
+        try:
+            yield interpreter
+        finally:
+            self._idle.append(interpreter)
+            if not self._model:
+                self.close()
+
+    def _another(self) -> Interpreter:
+        for model in self._model:
+            return Interpreter(model, **self._arguments)
+        raise RuntimeError(f"{self._label} is closed: load it again")
+
+    def session(self) -> Session:
+        """Memory and state of its own for one thread; it costs little."""
+        return Session(self._entries, self._label, self._how, self._another())
+
+    def close(self) -> None:
+        """Release memory; the file goes with the last session. Calls under way in other threads finish first."""
+        self._model.clear()
+        with self._turn:
+            while self._idle:
+                self._idle.pop().close()
+
+
+def load(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
+    *,
+    raw: bool = False,
+    resize: bool = False,
+    copy: bool = False,
+    **arguments: Any,
+) -> LoadedModel:
+    """The model in *source*, a path, bytes or an open binary file, as a callable.
+
+    raw: integers in and out for quantised tensors. resize: dimensions that the file fixes follow the input too.
+    arguments: keyword arguments of ``Interpreter``. Raises ModelError, UnsupportedOpError.
+    """
+    model = LoadedModel(open_model(source, copy=copy), arguments, {"raw": raw, "resize": resize})
+    try:
+        with model._borrow() as interpreter:
+            for entry in model._entries.values():
+                if all(t.signature is None for t in entry.inputs.values()):
+                    interpreter._prepare(entry.graph)
+    except BaseException:
         model.close()
+        raise
+    return model
+
+
+def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array:
+    """The array for an input, of a shape that it may have."""
+    array = fit(value, spec, real=not raw)
+    shape = spec.shape if spec.signature is None else spec.signature
+    if shape is None or resize:
+        return array
+    if array.ndim == 0 and all(n in (1, -1) for n in shape):  # a number, for a tensor of one element
+        return array.reshape((1,) * len(shape))
+    if not admits(shape, array.shape):
+        hint = "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try other shapes"
+        raise misshapen(array, shape, spec, hint)
+    return array
+
+
+# Values: what callers give and get for tensors
+
+# Python values have a kind, not a width: they go into any type of that kind that holds them exactly.
+_LITERAL = (list, tuple, int, float, complex)
+_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
+
+
+def called(spec: TensorSpec, what: str = "") -> str:
+    """How messages name a tensor: ``input 1 "image"``."""
+    return f"{what or ('variable' if spec.variable else 'input')} {spec.index} {quoted([spec.name])}"
+
+
+def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
+    """*value* as an array of exactly the tensor's memory dtype.
+
+    Arrays have that dtype, in any byte order or layout; Python numbers and lists any of its kind that loses nothing but
+    float precision; strings are ``bytes`` or ``str``. ShapeError says what to do.
+    real: also arrays of any dtype of its kind; real numbers for a quantised tensor, unless they have its type already.
+    """
+    memory = memory_dtype(spec.dtype)
+    if type(value) is np.ndarray and value.dtype == memory and memory.kind != "O":
+        return value
+    where = called(spec)
+    if memory.kind == "O":
+        return _strings(value, spec, where)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"{where}: cannot make an array of it: {error}") from error
+    given, quant, literal = array.dtype, quantised(spec), isinstance(value, _LITERAL)
+    if real and quant and given.kind in ("fiu" if literal else "f"):
+        with np.errstate(all="ignore"):
+            steps = np.asarray(np.asarray(array, np.float32) / np.float32(quant.scale), np.float64)
+        if np.isnan(steps).any():
+            raise ShapeError(f"{where}: has NaN, which {spec.dtype} cannot hold")
+        nearest = np.trunc(steps + np.copysign(0.5, steps))  # half away from zero; exact, as steps are float32
+        return np.asarray(np.clip(nearest + quant.zero_point, *_range(spec.dtype)), memory)
+    if given.newbyteorder("=") == memory.newbyteorder("="):
+        return array.astype(memory)
+    if given.name == spec.dtype and given.itemsize == memory.itemsize:
+        return array.view(memory)  # bfloat16, float8 of ml_dtypes
+    if literal:
+        right = given.kind in _KINDS[memory.kind] or not array.size
+    else:
+        right = real and not quant and np.can_cast(given, memory, "same_kind")
+    if not right:
+        hint = f"pass value.astype('{memory.name}')"
+        if given.kind == "f" and quant:
+            hint = f"it holds q of {formula(quant)}; sodalite.load(...) quantises"
+        raise ShapeError(f"{where}: takes {spec.dtype}, got {given}; {hint}")
+    with np.errstate(all="ignore"):
+        there = array.astype(memory)
+    if memory.kind in "iu":
+        low, high = _range(spec.dtype)
+        bad = (array < low) | (array > high)
+    else:
+        bad = there != array if given.kind in "iu" else np.isfinite(there) != np.isfinite(array)
+    if bad.any():
+        raise ShapeError(f"{where}: {spec.dtype} cannot hold {array[bad].flat[0]}")
+    return there
+
+
+def to_real(array: Array, spec: TensorSpec) -> Array:
+    """The real numbers, float32, of a quantised tensor's *array*; any other array as it is."""
+    if quant := quantised(spec):
+        centred = np.asarray(array, np.float64) - quant.zero_point
+        return (quant.scale * centred).astype(np.float32)  # type: ignore[no-any-return]
+    return array
+
+
+def _strings(value: Any, spec: TensorSpec, where: str) -> Array:
+    if spec.dtype in STATE:
+        raise ShapeError(f"{where}: a {spec.dtype} is made by the model itself; it cannot be set")
+    given = np.asarray(value, dtype=object)
+    result = np.empty(given.shape, dtype=object)
+    for place, item in enumerate(given.flat):
+        raw = item.encode("utf-8", "surrogateescape") if isinstance(item, str) else item
+        if not isinstance(raw, bytes):
+            raise ShapeError(f"{where}: takes strings, element {place} is {type(item).__name__}; pass bytes or str")
+        result.flat[place] = bytes(raw)
+    return result
+
+
+def _range(dtype: str) -> tuple[int, int]:
+    """The least and the greatest value of an integer type."""
+    count = 1 << DTYPES[dtype].bits
+    least = 0 if dtype[0] == "u" else -count // 2
+    return least, least + count - 1
+
+
+def admits(shape: Shape, given: Shape) -> bool:
+    """Whether a tensor of *shape* may have the shape *given*. -1: any size."""
+    return len(shape) == len(given) and all(n in (-1, m) for n, m in zip(shape, given, strict=True))
+
+
+def misshapen(array: Array, shape: Shape, spec: TensorSpec, hint: str) -> ShapeError:
+    """The error for an *array* that has not the *shape* a tensor takes (-1: any size)."""
+    fixed = [n for n in shape if n >= 0]
+    if array.size == int(np.prod(fixed)) and len(fixed) >= len(shape) - 1:
+        hint = f"pass value.reshape({shape})"
+    return ShapeError(f"{called(spec)}: shape is {shape}, got {array.shape}; {hint}")
+
+
+def quantised(spec: TensorSpec) -> Quant | None:
+    """The parameters, if real = scale * (q - zero_point), with one scale, gives the tensor's meaning."""
+    quant = spec.quant
+    known = quant is not None and quant.kind == "affine" and quant.scales.size == 1
+    return quant if known and spec.dtype in ("int8", "uint8", "int16", "int4", "uint4") else None
+
+
+def formula(quant: Quant) -> str:
+    """What a quantised number stands for: ``real = 0.5 * (q - 3)``."""
+    point = quant.zero_point
+    return f"real = {quant.scale:g} * (q {'-+'[point < 0]} {abs(point)})"
+
+
+# Descriptions, with the keys and types of TFLite's
+
+_int32 = functools.partial(np.array, dtype=np.int32)
+_NO_QUANT = Quant(np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+def _numpy_type(spec: TensorSpec) -> type[np.generic]:
+    return np.bytes_ if spec.dtype == "string" else memory_dtype(spec.dtype).type
+
+
+def tensor_details(graph: Graph, spec: TensorSpec, shape: Shape | None, *, compress: bool = False) -> dict[str, Any]:
+    """The details of one tensor. shape: the current one; compress: equal zero points are shown once."""
+    quant = spec.quant or _NO_QUANT
+
+    def stored(tensor: int, otherwise: Array) -> Array:
+        data = graph.tensors[tensor].data if tensor >= 0 else None
+        return otherwise if data is None else data.ravel()
+
+    scales = stored(quant.scales_tensor, quant.scales).copy()
+    zero_points = stored(quant.zero_points_tensor, quant.zero_points).astype(np.int32)
+    if compress and zero_points.size and (zero_points == zero_points[0]).all():
+        zero_points = zero_points[:1]
+    return {
+        "name": spec.name,
+        "index": spec.index,
+        "shape": _int32(shape or ()),
+        "shape_signature": _int32(spec.signature or shape or ()),
+        "dtype": _numpy_type(spec),
+        "quantization": (float(scales[0]), int(zero_points[0])) if scales.size == zero_points.size == 1 else (0.0, 0),
+        "quantization_parameters": {
+            "scales": scales,
+            "zero_points": zero_points,
+            "quantized_dimension": quant.axis,
+            "block_size": quant.block_size,
+        },
+        "sparsity_parameters": _sparsity(spec.sparsity) if spec.sparsity else {},
+    }
+
+
+def _sparsity(sparsity: Sparsity) -> dict[str, Any]:
+    return {
+        "traversal_order": _int32(sparsity.traversal_order),
+        **({"block_map": _int32(sparsity.block_map)} if sparsity.block_map else {}),
+        "dim_metadata": [
+            {"format": 0, "dense_size": int(rest[0])}
+            if form == "dense"
+            else {"format": 1, "array_segments": _int32(rest[0]), "array_indices": _int32(rest[1])}
+            for form, *rest in sparsity.dims
+        ],
+    }
+
+
+def op_details(graph: Graph) -> list[dict[str, Any]]:
+    """One dictionary a node, in execution order; an omitted input has index -1 and no type."""
+    return [
+        {
+            "index": place,
+            "op_name": node.op.removeprefix("custom:"),
+            "inputs": _int32(node.inputs),
+            "outputs": _int32(node.outputs),
+            "operand_types": [_numpy_type(graph.tensors[i]) for i in node.inputs if i >= 0],
+            "result_types": [_numpy_type(graph.tensors[i]) for i in node.outputs if i >= 0],
+        }
+        for place, node in enumerate(graph.nodes)
+    ]
