@@ -98,7 +98,7 @@ def test_a_broken_plugin_is_left_out_with_one_warning_and_stops_nobody(site, mon
         registry = load(monkeypatch, "broken", "good")
     assert len(caught) == 1
     text = str(caught[0].message)
-    assert text.startswith("plugin 'broken' (broken 1.2) is left out: ")
+    assert text.startswith("plugin 'broken' (broken 1.2) cannot be used: ")
     assert said in text
     assert state(registry, "broken")[0] == "failed"
     assert state(registry, "good") == ("ready", "")

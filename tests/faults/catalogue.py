@@ -200,23 +200,23 @@ CORE = (
     ),
     Fault(
         "effects in any order",
-        "core/src/sodalite/partition.py",
-        "        if node.index in effects:\n            if last_effect >= 0:\n                needed.add(last_effect)\n",
-        "        if node.index in effects:\n",
+        "core/src/sodalite/resolve.py",
+        " | ({-1} if c.prepared.effects else set())",
+        "",
         (f"{PLAN}::test_effects_keep_the_order_of_the_file", CONTRACT),
     ),
     Fault(
         "writers of a variable overtake its readers",
-        "core/src/sodalite/partition.py",
-        "                    needed.update(touched.get(i, ()))\n",
-        "",
+        "core/src/sodalite/resolve.py",
+        "needed.update(since if i in written else since[:1])",
+        "needed.update(since[:1])",
         (CONTRACT,),
     ),
     Fault(
         "partition cycle check off",
-        "core/src/sodalite/partition.py",
-        "level[node] = lowest + (lowest + parity) % 2",
-        "level[node] = parity",
+        "core/src/sodalite/resolve.py",
+        "lowest += (lowest + parity) % 2",
+        "lowest = parity",
         ("core/tests/test_partition.py",),
     ),
     Fault(
@@ -236,8 +236,8 @@ CORE = (
     Fault(
         "nodes with state are delegated",
         "core/src/sodalite/resolve.py",
-        "        if choice.prepared.effects or choice.prepared.writes:",
-        "        if False:",
+        "    if _stateful(ctx, node, choice):",
+        "    if False:",
         (CONTRACT,),
     ),
     Fault(
@@ -250,8 +250,8 @@ CORE = (
     Fault(
         "pinned nodes fused",
         "core/src/sodalite/resolve.py",
-        "free = pinned(ctx, node) is None and not node.subgraphs",
-        "free = not node.subgraphs",
+        "if ctx.pin(c.nodes[0]) is None and not _stateful",
+        "if not _stateful",
         (CONTRACT,),
     ),
     Fault(

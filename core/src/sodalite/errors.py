@@ -63,6 +63,13 @@ class DelegateWarning(UserWarning):
     """Nodes that a delegate had claimed run on kernels instead, and why."""
 
 
+def cause(error: BaseException) -> str:
+    """What *error*, out of a plugin that may raise anything, says. Ctrl-C passes: it is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    return str(error) if isinstance(error, SodaliteError) else f"{type(error).__name__}: {error}"
+
+
 def printable(name: str | None, longest: int = 120) -> str:
     """*name* safe to print: what does not print is escaped, and no more than *longest* characters."""
     escaped = "".join(

@@ -24,8 +24,7 @@ from .dtypes import OBJECTS, memory_dtype
 from .errors import KernelError
 from .graph import Array, Node, TensorSpec
 from .kernel import Buffers, Step, nbytes
-from .partition import dependencies, ordered
-from .resolve import Choice, Context, blame, resolve, ties
+from .resolve import Choice, Context, blame, dependencies, ordered, resolve
 
 Observer = Callable[[Choice, tuple["Array | None", ...], int], None]
 KEPT = 8  # plans kept by shape, for the inputs and for each cut
@@ -163,7 +162,7 @@ def _in_order(ctx: Context, choices: list[Choice]) -> list[Choice]:
     if all(len(c.nodes) == 1 for c in choices):
         return choices
     nodes = sorted((n for c in choices for n in c.nodes), key=lambda n: n.index)
-    before = dependencies(ctx.graph, nodes, *ties(choices))
+    before = dependencies(ctx.graph, nodes, choices)
     return [choices[at] for at in ordered([tuple(n.index for n in c.nodes) for c in choices], before)]
 
 

@@ -1,31 +1,29 @@
 """Find, guard, register and list plugins.
 
-Finding is cheap: the ``entry_points.txt`` of installed distributions are read directly (importlib.metadata costs ten
-times as much, and stays the fall-back for zips and other finders). A plugin that fails to import, or breaks its
-contract, is left out with one warning and stays listed; it never stops the others.
+Finding is cheap: the ``entry_points.txt`` of installed distributions are read directly (importlib.metadata takes ten
+times as long, and stays for zips). A plugin that fails to import, or breaks its contract, is left out with one
+warning and stays listed; it never stops the others.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import DelegateError, PluginError, PluginWarning, printable
+from .errors import DelegateError, PluginError, PluginWarning, cause, printable
 
 if TYPE_CHECKING:
     from .delegate import Delegate
     from .kernel import Kernel, NodeSpec, Prepared
 
-API = 1
+API = "1"
 FAMILY = "sodalite.plugin.v"
-GROUP = f"{FAMILY}{API}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +31,9 @@ class PluginInfo:
     """What is known of one plugin. state: "ready", "failed" or "left out"; why: for the last two."""
 
     name: str
-    distribution: str
-    version: str
-    entry: str
+    distribution: str = "-"
+    version: str = "-"
+    entry: str = "-"
     state: str = "ready"
     why: str = ""
 
@@ -51,9 +49,7 @@ class Offer:
     kernel: Kernel
 
 
-def entry_points(
-    group: str, path: Iterable[str] | None = None
-) -> Iterator[tuple[str, str, str, str, str]]:
+def entry_points(group: str, path: Iterable[str] | None = None) -> Iterator[tuple[str, str, str, str, str]]:
     """(group, name, value, distribution, version) of each entry point whose group starts with *group*.
 
     path: folders to look in, by default sys.path. The first distribution of a name on the path wins.
@@ -100,20 +96,21 @@ def _texts(folder: str) -> Iterator[tuple[str, str, str]]:
 class Registry:
     """The plugins of one installation, as a value. ``Registry.load()`` or ``Registry.of([...])``."""
 
-    def __init__(self, found: Iterable[tuple[PluginInfo, Callable[[], object]]], *, strict: bool = False) -> None:
-        import pluggy  # noqa: PLC0415  not needed to import sodalite
+    def __init__(self, found: Iterable[tuple[PluginInfo, object]], *, strict: bool = False) -> None:
+        """found: plugins; None for one to be imported."""
+        import pluggy  # not needed to import sodalite
 
-        from . import hookspecs  # noqa: PLC0415
+        from . import hookspecs
 
-        self._strict = strict
+        self.strict = strict
+        self.plugins: tuple[PluginInfo, ...] = ()
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self.plugins: tuple[PluginInfo, ...] = ()
+        self._hook = self._manager.hook
         self._offers: dict[str, list[Offer]] = {}
-        self._prepare: dict[int, Callable[[Any], Prepared] | str] = {}
-        self._lock = threading.Lock()
-        for info, load in sorted(found, key=lambda pair: pair[0].name):
-            self._take(info, load)
+        self._prepare: dict[Kernel, Callable[[Any], Prepared] | str] = {}
+        for info, plugin in sorted(found, key=lambda pair: pair[0].name):
+            self._take(info, plugin)
         for offers in self._offers.values():
             offers.sort(key=lambda o: (-o.kernel.quality, o.plugin))
 
@@ -124,55 +121,50 @@ class Registry:
         SODALITE_PLUGINS=a,b: only these are imported (empty: none). SODALITE_STRICT_PLUGINS=1: a plugin that is left
         out is a PluginError.
         """
-        allowed, strict = os.environ.get("SODALITE_PLUGINS"), os.environ.get("SODALITE_STRICT_PLUGINS", "") not in ("", "0")
-        key = (allowed, strict, tuple(sys.path))
+        strict = os.environ.get("SODALITE_STRICT_PLUGINS", "") not in ("", "0")
         with _loading:
-            if key not in _loaded:
-                wanted = None if allowed is None else {n.strip() for n in allowed.split(",")}
-                _loaded.clear()
-                _loaded[key] = cls(_installed(wanted), strict=strict)
-            return _loaded[key]
+            return _loaded(os.environ.get("SODALITE_PLUGINS"), strict, *sys.path)
 
     @classmethod
     def of(cls, plugins: Iterable[object] | Mapping[str, object], *, strict: bool = True) -> Registry:
         """Just these: objects or modules with hookimpls, by ``name``, ``__name__`` or the mapping's keys."""
         pairs = plugins.items() if isinstance(plugins, Mapping) else ((_name_of(p), p) for p in plugins)
-        return cls(
-            ((PluginInfo(name, "-", "-", "-"), partial(_itself, plugin)) for name, plugin in pairs), strict=strict
-        )
+        return cls(((PluginInfo(name), plugin) for name, plugin in pairs), strict=strict)
 
-    def _take(self, info: PluginInfo, load: Callable[[], object]) -> None:
-        if info.state == "left out":
-            self.plugins += (info,)
-            return
+    def _take(self, info: PluginInfo, plugin: object) -> None:
         try:
             if info.state == "failed":
                 raise PluginError(info.why)
-            if any(p.name == info.name and p.state == "ready" for p in self.plugins):
-                raise PluginError("another distribution has a plugin of this name: uninstall one of the two")
-            plugin = load()
-            self._manager.register(plugin, name=info.name)
-            try:
-                self._manager.check_pending()
-                self._read_kernels(info, plugin)
-            except BaseException:
-                self._manager.unregister(plugin)
-                raise
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # plugins may raise anything, SystemExit too
-            why = f"{type(error).__name__}: {error}" if not isinstance(error, PluginError) else str(error)
-            info = replace(info, state="failed", why=why)
-            if self._strict:
-                raise PluginError(f"{info} cannot be used: {why}") from error
-            warnings.warn(f"{info} is left out: {why}", PluginWarning, stacklevel=4)
+            if info.state == "ready":
+                if any(p.name == info.name and p.state == "ready" for p in self.plugins):
+                    raise PluginError("another distribution has a plugin of this name: uninstall one of the two")
+                self._register(info.name, _import(info) if plugin is None else plugin)
+        except BaseException as error:
+            info = replace(info, state="failed", why=cause(error))
+            self._complain(f"{info} cannot be used: {info.why}", error)
         self.plugins += (info,)
 
-    def _read_kernels(self, info: PluginInfo, plugin: object) -> None:
-        for hook in self._manager.hook.sodalite_kernels.get_hookimpls():
-            if hook.plugin is plugin:
-                for kernel in _checked(hook.function()):
-                    self._offers.setdefault("fused:" if kernel.pattern else kernel.op, []).append(Offer(info.name, kernel))
+    def _complain(self, text: str, error: BaseException) -> None:
+        if self.strict:
+            raise PluginError(text) from error
+        warnings.warn(text, PluginWarning, stacklevel=5)
+
+    def _register(self, name: str, plugin: object) -> None:
+        from .kernel import KernelSet
+
+        self._manager.register(plugin, name=name)
+        try:
+            self._manager.check_pending()
+            for hook in self._hook.sodalite_kernels.get_hookimpls():
+                if hook.plugin is plugin:
+                    kernels = hook.function()
+                    if not isinstance(kernels, KernelSet):
+                        raise PluginError(f"sodalite_kernels returned {type(kernels).__name__}, not a sodalite.KernelSet")
+                    for kernel in kernels:
+                        self._offers.setdefault("fused:" if kernel.pattern else kernel.op, []).append(Offer(name, kernel))
+        except BaseException:
+            self._manager.unregister(plugin)
+            raise
 
     @property
     def operators(self) -> frozenset[str]:
@@ -195,22 +187,14 @@ class Registry:
 
     def prepare(self, offer: Offer) -> Callable[[Any], Prepared]:
         """The prepare function of *offer*, importing a lazy one. PluginError if that fails, each time alike."""
-        key = id(offer.kernel)
-        with self._lock:
-            known = self._prepare.get(key)
+        known = self._prepare.get(offer.kernel)
         if known is None:
             try:
                 known = offer.kernel.load()
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # plugins may raise anything, SystemExit too
-                known = f"its kernel {offer.kernel.target} cannot be loaded: {type(error).__name__}: {error}"
-                info = self.info(offer.plugin)
-                if self._strict:
-                    raise PluginError(f"{info}: {known}") from error
-                warnings.warn(f"{info}: {known}", PluginWarning, stacklevel=2)
-            with self._lock:
-                self._prepare[key] = known
+            except BaseException as error:
+                known = f"its kernel {offer.kernel.target} cannot be loaded: {cause(error)}"
+                self._complain(f"{self.info(offer.plugin)}: {known}", error)
+            self._prepare[offer.kernel] = known
         if isinstance(known, str):
             raise PluginError(known)
         return known
@@ -220,89 +204,70 @@ class Registry:
 
     def choose(self, node: NodeSpec, candidates: Sequence[str]) -> str | None:
         """What the plugins' ``sodalite_choose_kernel`` says: a name among *candidates*, or None."""
-        hook = self._manager.hook.sodalite_choose_kernel
-        if not hook.get_hookimpls():
-            return None
-        chosen: str | None = hook(node=node, candidates=tuple(candidates))
+        chosen: str | None = self._hook.sodalite_choose_kernel(node=node, candidates=tuple(candidates))
         if chosen is not None and chosen not in candidates:
             raise PluginError(f"sodalite_choose_kernel answered {chosen!r}; the candidates are {', '.join(candidates)}")
         return chosen
 
     def plan_built(self, plan: Any) -> None:
-        hook = self._manager.hook.sodalite_plan_built
-        if hook.get_hookimpls():
-            hook(plan=plan)
+        self._hook.sodalite_plan_built(plan=plan)
 
     @property
     def with_delegates(self) -> tuple[str, ...]:
         """The plugins that may offer delegates."""
-        return tuple(sorted(h.plugin_name for h in self._manager.hook.sodalite_delegates.get_hookimpls()))
+        return tuple(sorted(h.plugin_name for h in self._hook.sodalite_delegates.get_hookimpls()))
 
     def delegate(self, name: str, options: Mapping[str, Any] | None = None) -> Delegate:
         """The delegate called *name*. DelegateError if no plugin offers it here, with what each one said."""
-        from .delegate import Unavailable  # noqa: PLC0415
+        from .delegate import Unavailable
 
         said = []
-        for hook in self._manager.hook.sodalite_delegates.get_hookimpls():
+        given = {"name": name, "options": dict(options or {})}
+        for hook in self._hook.sodalite_delegates.get_hookimpls():
             try:
-                answer = hook.function(**dict(zip(hook.argnames, (name, dict(options or {})), strict=False)))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
-                answer = Unavailable(f"{type(error).__name__}: {error}")
+                answer = hook.function(*(given[a] for a in hook.argnames))
+            except BaseException as error:
+                answer = Unavailable(cause(error))
             if isinstance(answer, Unavailable):
                 said.append(f"  plugin '{hook.plugin_name}': {answer.why}")
             elif answer is not None:
-                missing = [a for a in ("name", "min_nodes", "max_partitions", "refuses", "compile", "close") if not hasattr(answer, a)]
-                if missing:
+                parts = ("name", "min_nodes", "max_partitions", "refuses", "compile", "close")
+                if missing := [a for a in parts if not hasattr(answer, a)]:
                     raise PluginError(f"plugin '{hook.plugin_name}': its delegate {name!r} lacks {', '.join(missing)}")
                 return cast("Delegate", answer)
         said += [f"  {p} failed to load: {p.why}" for p in self.failed]
-        if not said:
-            said.append(f"  plugins with delegates here: {', '.join(self.with_delegates) or 'none'}; install the one that offers it")
+        here = ", ".join(self.with_delegates) or "none"
+        said = said or [f"  plugins with delegates here: {here}; install the one that offers it"]
         raise DelegateError("\n".join([f"delegate {printable(name)!r} is not available", *said]))
 
 
 _loading = threading.Lock()
-_loaded: dict[Any, Registry] = {}
 
 
-def _itself(plugin: object) -> object:
-    return plugin
+@lru_cache(1)
+def _loaded(allowed: str | None, strict: bool, *path: str) -> Registry:
+    return Registry(_installed(allowed), strict=strict)
 
 
 def _name_of(plugin: object) -> str:
-    name = getattr(plugin, "name", None) or getattr(plugin, "__name__", None) or type(plugin).__name__
+    name = getattr(plugin, "name", None) or getattr(plugin, "__name__", type(plugin).__name__)
     return str(name).rpartition(".")[2]
 
 
-def _checked(kernels: object) -> Iterable[Kernel]:
-    from .kernel import KernelSet  # noqa: PLC0415
-
-    if not isinstance(kernels, KernelSet):
-        raise PluginError(f"sodalite_kernels returned {type(kernels).__name__}, not a sodalite.KernelSet")
-    return kernels
-
-
-def _installed(wanted: set[str] | None) -> Iterator[tuple[PluginInfo, Callable[[], object]]]:
+def _installed(allowed: str | None) -> Iterator[tuple[PluginInfo, None]]:
+    wanted = None if allowed is None else {n.strip() for n in allowed.split(",")}
     for group, name, value, distribution, version in entry_points(FAMILY):
-        info = PluginInfo(name, distribution, version, value)
+        spoken, state, why = group[len(FAMILY) :], "ready", ""
         if wanted is not None and name not in wanted:
-            info = replace(info, state="left out", why="SODALITE_PLUGINS does not list it")
-        elif group != GROUP:
-            spoken = group[len(FAMILY) :]
-            info = replace(
-                info,
-                state="failed",
-                why=f"it speaks plugin API {printable(spoken)}, this sodalite speaks {API}: install versions that fit",
-            )
-        yield info, partial(_import, value, info)
+            state, why = "left out", "SODALITE_PLUGINS does not list it"
+        elif spoken != API:
+            why = f"it speaks plugin API {printable(spoken)}, this sodalite speaks {API}: install versions that fit"
+            state = "failed"
+        yield PluginInfo(name, distribution, version, value, state, why), None
 
 
-def _import(value: str, info: PluginInfo) -> object:
-    sys.audit("sodalite.plugin_load", info.name, info.distribution, value)
-    module, _, attributes = value.partition(":")
-    found: Any = importlib.import_module(module)
-    for attribute in filter(None, attributes.split(".")):
-        found = getattr(found, attribute)
-    return found
+def _import(info: PluginInfo) -> object:
+    sys.audit("sodalite.plugin_load", info.name, info.distribution, info.entry)
+    from pkgutil import resolve_name
+
+    return resolve_name(info.entry if ":" in info.entry else f"{info.entry}:")

@@ -2,26 +2,25 @@
 
 Nodes are taken in execution order while all shapes are known. A node whose outputs are known only after running
 ends the segment: what follows is resolved when it has run. What depends on constants alone is computed at once.
-Delegates get the convex groups of nodes that they do not refuse. A fused kernel takes a group only where every inner
-tensor has one reader, is no graph output and tensors are not kept, and no member is pinned or touches state; by highest
-quality, a longer match breaking ties, and never in the place of better single kernels.
+Delegates get convex groups of the nodes that they do not refuse; fused kernels are matched on what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+import heapq
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from .delegate import Delegate
 from .dtypes import OBJECTS, memory_dtype
-from .errors import DelegateError, KernelError, PluginError, ShapeError, SodaliteError, printable
+from .errors import DelegateError, KernelError, PluginError, ShapeError, SodaliteError, cause, printable
 from .graph import Array, Graph, Node, TensorSpec
 from .kernel import Buffers, GroupSpec, Limits, Member, Mode, NodeSpec, Prepared, Reason, Unsupported, nbytes
-from .partition import convex_groups, dependencies, ordered
 
 if TYPE_CHECKING:
     from .plugins import Offer, Registry
@@ -56,7 +55,7 @@ class Choice:
     """One step to be: a node, a fused group or a partition, and its owner.
 
     kind: "kernel", "fused", "delegate" or "folded" (computed once, no step). reads, makes: tensor indices in the
-    order of the step's buffers (-1: omitted).
+    order of the step's buffers (-1: omitted); a group's are those that cross its border.
     """
 
     nodes: tuple[Node, ...]
@@ -66,16 +65,12 @@ class Choice:
     declined: tuple[Decline, ...]
     spec: NodeSpec | GroupSpec
     prepared: Prepared
-    reads: tuple[int, ...]
-    makes: tuple[int, ...]
+    reads: tuple[int, ...] = field(init=False)
+    makes: tuple[int, ...] = field(init=False)
 
-    @classmethod
-    def of(
-        cls, nodes: Sequence[Node], kind: str, owner: str, quality: int, declined: tuple[Decline, ...], group: GroupSpec, prepared: Prepared
-    ) -> Choice:
-        """A group: its buffers are the tensors that cross its border."""
-        reads, makes = (tuple(t.index for t in tensors) for tensors in (group.inputs, group.outputs))
-        return cls(tuple(nodes), kind, owner, quality, declined, group, prepared, reads, makes)
+    def __post_init__(self) -> None:
+        self.reads = tuple(-1 if t is None else t.index for t in self.spec.inputs)
+        self.makes = tuple(t.index for t in self.spec.outputs)
 
     @property
     def index(self) -> int:
@@ -90,11 +85,14 @@ class Choice:
         return self.nodes[-1].name
 
     def __str__(self) -> str:
-        return f"{where(self.nodes[0])}" if len(self.nodes) == 1 else f"nodes {self.index}-{self.nodes[-1].index} {self.op}"
+        return where(*self.nodes)
 
 
-def where(node: Node) -> str:
-    """How messages call a node: ``node 12 CONV_2D "mobilenet/conv_3"``."""
+def where(*nodes: Node) -> str:
+    """How messages call nodes: ``node 12 CONV_2D "mobilenet/conv_3"``, ``nodes 3-7``."""
+    node = nodes[0]
+    if len(nodes) > 1:
+        return f"nodes {node.index}-{nodes[-1].index}"
     return f'node {node.index} {printable(node.op)} "{printable(node.name)}"'
 
 
@@ -133,9 +131,15 @@ class Context:
     demoted: dict[tuple[str, int], str] = field(default_factory=dict)
     shaped: set[int] = field(default_factory=set)
 
-    def keep(self, tensors: Sequence[int], key: Any, make: Callable[[], Any]) -> Any:
-        """make(), once a model if it hangs on nothing but constants of the file among *tensors*."""
-        return make() if self.shaped.intersection(tensors) else self.packed(key, make)
+    def pin(self, node: Node) -> str | None:
+        pin = self.settings.pin
+        return pin.get(node.index, pin.get(node.op))
+
+    def keep(self, nodes: Sequence[Node], who: str, key: Any, make: Callable[[], Any]) -> Any:
+        """make(), once a model and for *who* alone, if the nodes' inputs are no more than constants of the file."""
+        if any(i in self.shaped for n in nodes for i in n.inputs):
+            return make()
+        return self.packed((self.graph.index, *(n.index for n in nodes), self.settings.mode, who, key), make)
 
 
 def blame(error: BaseException, place: str, what: str, kind: type[SodaliteError] = KernelError) -> NoReturn:
@@ -143,81 +147,65 @@ def blame(error: BaseException, place: str, what: str, kind: type[SodaliteError]
 
     Ctrl-C and MemoryError pass; errors of ours get *place* in front unless they name a node already.
     """
-    text = str(error)
-    if isinstance(error, (KeyboardInterrupt, MemoryError)) or (isinstance(error, SodaliteError) and text.startswith("node")):
+    text = cause(error)
+    if isinstance(error, MemoryError) or (isinstance(error, SodaliteError) and text.startswith("node")):
         raise error
     if type(error).__module__ == SodaliteError.__module__:
         raise type(error)(f"{place}: {text}") from error.__cause__
-    raise kind(f"{place}: {what}: {type(error).__name__}: {text}") from error
+    raise kind(f"{place}: {what}: {text}") from error
 
 
-def pinned(ctx: Context, node: Node) -> str | None:
-    pin = ctx.settings.pin
-    return pin.get(node.index, pin.get(node.op))
+def _at(tensors: Any, indices: Sequence[int]) -> tuple[TensorSpec | None, ...]:
+    return tuple(None if i < 0 else tensors[i] for i in indices)
 
 
-def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec]) -> NodeSpec:
-    """The node as kernels and delegates see it."""
+def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], who: str = "") -> NodeSpec:
+    """The node as *who*, a plugin or a delegate, sees it."""
     tensors = ctx.graph.tensors
-    mode = ctx.settings.mode
     return NodeSpec(
         op=node.op,
         version=node.version,
-        inputs=tuple(None if i < 0 else specs.get(i, tensors[i]) for i in node.inputs),
-        outputs=tuple(tensors[i] for i in node.outputs),
+        inputs=_at(specs, node.inputs),
+        outputs=tuple(specs.get(i, tensors[i]) for i in node.outputs),
         options=node.options,
         custom_options=node.custom_options,
-        intermediates=tuple(None if i < 0 else tensors[i] for i in node.intermediates),
-        mode=mode,
+        intermediates=_at(tensors, node.intermediates),
+        mode=ctx.settings.mode,
         index=node.index,
         name=node.name,
         state=ctx.state,
-        subplan=lambda i: ctx.subplan(node, i),
-        packed=lambda key, make: ctx.keep(node.inputs, (ctx.graph.index, node.index, mode, key), make),
+        packed=partial(ctx.keep, (node,), who),
+        subplan=partial(ctx.subplan, node),
     )
 
 
-def with_outputs(spec: NodeSpec, node: Node, specs: Mapping[int, TensorSpec]) -> NodeSpec:
-    return replace(spec, outputs=tuple(specs[i] for i in node.outputs))
-
-
-def group_of(ctx: Context, members: Sequence[Node], specs: Mapping[int, TensorSpec], key: str) -> GroupSpec:
-    """The members as one GroupSpec. Constants are seen through the members' specs, not as inputs."""
+def group_of(ctx: Context, nodes: Sequence[Node], specs: Mapping[int, TensorSpec], who: str) -> GroupSpec:
+    """The nodes as one GroupSpec. Constants are seen through the members' specs, not as inputs."""
     graph = ctx.graph
-    inside = {i for n in members for i in n.outputs}
-    indices = {n.index for n in members}
-    inputs: dict[int, None] = {}
-    for node in members:
-        for i in node.inputs:
-            if i >= 0 and i not in inside and specs.get(i, graph.tensors[i]).data is None:
-                inputs[i] = None
-    results = set(graph.outputs)
-
-    def leaves(i: int) -> bool:
-        readers = graph.readers.get(i, ())
-        return i in results or not readers or any(r not in indices for r in readers)
-
-    outputs = [i for n in members for i in n.outputs if leaves(i)]
-    mode = ctx.settings.mode
+    inside = {n.index for n in nodes}
+    made = dict.fromkeys(i for n in nodes for i in n.outputs)
+    read = dict.fromkeys(i for n in nodes for i in n.inputs if i >= 0 and i not in made and specs[i].data is None)
+    # what others read, the graph's outputs, and what nobody reads
+    left = [i for i in made if i in graph.outputs or not inside.issuperset(graph.readers.get(i) or (-1,))]
     return GroupSpec(
-        members=tuple(with_outputs(spec_of(ctx, n, specs), n, specs) for n in members),
-        inputs=tuple(specs.get(i, graph.tensors[i]) for i in inputs),
-        outputs=tuple(specs[i] for i in outputs),
-        member_inputs=tuple(n.inputs for n in members),
-        member_outputs=tuple(n.outputs for n in members),
-        mode=mode,
-        name=members[-1].name,
+        members=tuple(spec_of(ctx, n, specs, who) for n in nodes),
+        inputs=tuple(specs[i] for i in read),
+        outputs=tuple(specs[i] for i in left),
+        member_inputs=tuple(n.inputs for n in nodes),
+        member_outputs=tuple(n.outputs for n in nodes),
+        mode=ctx.settings.mode,
+        name=nodes[-1].name,
         state=ctx.state,
-        packed=lambda k, make: ctx.keep([i for n in members for i in n.inputs], (graph.index, tuple(n.index for n in members), mode, key, k), make),
+        packed=partial(ctx.keep, nodes, who),
     )
 
 
-def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[Decline]) -> Prepared | None:
-    """offer.prepare(spec); None, with the reason in *declined*, if it says Unsupported or cannot be loaded."""
+def attempt(ctx: Context, offer: Offer, spec: NodeSpec | GroupSpec, place: str, declined: list[Decline]) -> Prepared | None:
+    """What *offer* prepares; None, with the reason in *declined*, if it says Unsupported or cannot be loaded."""
     try:
         prepare = ctx.registry.prepare(offer)
     except PluginError as error:
-        if str(error).startswith("plugin "):  # strict: it is an error at once
+        if ctx.registry.strict:
             raise
         declined.append(Decline(offer.plugin, str(error)))
         return None
@@ -228,9 +216,29 @@ def attempt(ctx: Context, offer: Offer, spec: Any, place: str, declined: list[De
         return None
     except BaseException as error:
         blame(error, place, f"{ctx.registry.info(offer.plugin)} failed to prepare it", PluginError)
-    if not isinstance(prepared, Prepared):
-        raise PluginError(f"{place}: plugin '{offer.plugin}' returned {type(prepared).__name__} from prepare, not sodalite.Prepared")
+    if fault := _fault(prepared, spec):
+        raise PluginError(f"{place}: plugin '{offer.plugin}' {fault}")
     return prepared
+
+
+def _fault(prepared: object, spec: NodeSpec | GroupSpec) -> str:
+    """How an answer of prepare breaks its contract."""
+    if not isinstance(prepared, Prepared):
+        return f"returned {type(prepared).__name__} from prepare, not sodalite.Prepared"
+    inputs = dict(enumerate(spec.inputs))
+    if len(prepared.outputs) != len(spec.outputs):
+        return f"prepared {len(prepared.outputs)} outputs, the node has {len(spec.outputs)}"
+    for i, shape in enumerate(prepared.outputs):
+        if shape is not None and any(not isinstance(d, (int, np.integer)) or d < 0 for d in shape):
+            return f"says output {i} has shape {tuple(shape)}: every dimension must be an int >= 0"
+    for i in prepared.writes:
+        tensor = inputs.get(i)
+        if tensor is None or not tensor.variable:
+            return f"wants to write input {i}, which is not a variable tensor"
+    for i, j in prepared.alias.items():
+        if not 0 <= i < len(spec.outputs) or inputs.get(j) is None:
+            return f"wants output {i} to take the memory of input {j}: there is no such pair"
+    return ""
 
 
 @dataclass(slots=True, eq=False)
@@ -243,59 +251,60 @@ class Resolved:
     rest: Sequence[Node]
 
 
-def resolve(
-    ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec], *, delegates: bool = True
-) -> Resolved:
+def resolve(ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec], *, delegates: bool = True) -> Resolved:
     """Resolve *nodes*, which are in execution order, as far as shapes are known.
 
     known: specs of the tensors that exist already, with current shapes. UnsupportedOpError lists every node that
     nobody takes.
     """
     specs = dict(known)
-    choices: list[Choice | None] = []
+    choices: dict[int, Choice | None] = {}
     missing: list[MissingNode] = []
-    asked = ctx.settings.delegates if delegates else ()
-    stop = len(nodes)
-    for position, node in enumerate(nodes):
-        waits = any(i >= 0 and specs.get(i, ctx.graph.tensors[i]).shape is None for i in node.inputs)
-        if waits and not missing:
-            stop = position
+    for node in nodes:
+        if not missing and any(i >= 0 and specs[i].shape is None for i in node.inputs):
             break
-        choice = _one(ctx, node, specs, missing)
-        choices.append(choice)
+        choice = choices[node.index] = _one(ctx, node, specs, missing)
         if choice is None:
             specs.update((i, ctx.graph.tensors[i]) for i in node.outputs)
             continue
         _learn(ctx, choice, specs)
         if None in choice.prepared.outputs:
-            stop = position + 1
             break
-    rest = nodes[stop:]
-    if missing and not asked:
-        _report(ctx, missing, rest)
+    rest = nodes[len(choices) :]
+    asked = ctx.settings.delegates if delegates else ()
     for delegate in asked:
-        choices = claimed(ctx, delegate, nodes[:stop], choices, specs)
-    owned = {n.index for c in choices if c is not None for n in c.nodes}
-    unowned = [m for m in missing if m.node.index not in owned]
-    if unowned:
-        _report(ctx, unowned, rest)
-    if ctx.settings.strict and asked:
-        refuse_fallback(choices)
-    return Resolved(fused(ctx, [c for c in choices if c is not None], specs), specs, rest)
+        claim(ctx, delegate, choices, specs)
+    taken = [c for c in choices.values() if c]
+    owned = {n.index for c in taken for n in c.nodes}
+    missing = [m for m in missing if m.node.index not in owned]
+    if missing:
+        from .missing import report  # only when something is wrong
+
+        for node in rest:  # those not reached as well, where no plugin offers the operator
+            declined: list[Decline] = []
+            if not _candidates(ctx, node, declined):
+                missing.append(MissingNode(node, ctx.graph, _at(ctx.graph.tensors, node.inputs), tuple(declined)))
+        raise report(missing, ctx.registry.failed)
+    left = [c for c in taken if c.kind == "kernel"]
+    if ctx.settings.strict and asked and left:
+        lines = [f"  {c}: {'; '.join(map(str, c.declined)) or 'not claimed'}" for c in left[:20]]
+        lines += [f"  and {len(left) - 20} more"] * (len(left) > 20)
+        raise DelegateError("\n".join([f"strict: {len(left)} nodes would run on kernels", *lines]))
+    return Resolved(fused(ctx, taken, specs), specs, rest)
 
 
 def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer]:
-    only = pinned(ctx, node)
+    only = ctx.pin(node)
     offers = ctx.registry.offers(node.op, ctx.settings.kernels if only is None else (only,))
-    taken = []
+    asked, taken = ctx.settings.mode.arithmetic, []
     for offer in offers:
         kernel = offer.kernel
         if node.version not in kernel.versions:
-            highest = kernel.versions.stop - 1
-            declined.append(Decline(offer.plugin, f"version {node.version}; up to {highest} only", Reason.VERSION))
-        elif ctx.settings.mode.arithmetic not in kernel.arithmetic:
-            spoken = ", ".join(sorted(kernel.arithmetic))
-            declined.append(Decline(offer.plugin, f"computes {spoken}, not {ctx.settings.mode.arithmetic}", Reason.ARITHMETIC))
+            why = f"version {node.version}; up to {kernel.versions.stop - 1} only"
+            declined.append(Decline(offer.plugin, why, Reason.VERSION))
+        elif asked not in kernel.arithmetic:
+            why = f"computes {', '.join(sorted(kernel.arithmetic))}, not {asked}"
+            declined.append(Decline(offer.plugin, why, Reason.ARITHMETIC))
         else:
             taken.append(offer)
     if only is not None and not offers:
@@ -304,178 +313,142 @@ def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer
     return taken
 
 
-def _packed(spec: NodeSpec, plugin: str, key: Any, make: Callable[[], Any]) -> Any:
-    return spec.packed((plugin, key), make)
-
-
 def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: list[MissingNode]) -> Choice | None:
     declined: list[Decline] = []
     offers = _candidates(ctx, node, declined)
     spec = spec_of(ctx, node, specs)
-    if missing and any(t is not None and t.shape is None for t in spec.inputs):
-        if not offers:  # its shapes hang on a node nobody runs: only say whether it is missing too
-            missing.append(MissingNode(node, ctx.graph, spec.inputs, tuple(declined)))
-        return None
-    if len(offers) > 1 and pinned(ctx, node) is None and ctx.settings.kernels is None:
+    if missing and offers and any(t is not None and t.shape is None for t in spec.inputs):
+        return None  # its shapes hang on a node nobody runs
+    if len(offers) > 1 and ctx.pin(node) is None and ctx.settings.kernels is None:
         first = ctx.registry.choose(spec, [o.plugin for o in offers])
-        offers = sorted(offers, key=lambda o: o.plugin != first) if first else offers
+        offers = sorted(offers, key=lambda o: o.plugin != first)
     for offer in offers:
-        # packed weights belong to the plugin that made them
-        own = replace(spec, packed=partial(_packed, spec, offer.plugin))
+        spec = spec_of(ctx, node, specs, offer.plugin)
         try:
-            prepared = attempt(ctx, offer, own, where(node), declined)
+            prepared = attempt(ctx, offer, spec, where(node), declined)
         except (ShapeError, KernelError):
             if missing:  # shapes after a node nobody runs are the file's, which may be stale
                 return None
             raise
         if prepared is not None:
-            _check_prepared(prepared, node, spec, offer.plugin)
-            return Choice(
-                (node,), "kernel", offer.plugin, int(offer.kernel.quality), tuple(declined), own, prepared, node.inputs, node.outputs
-            )
+            return Choice((node,), "kernel", offer.plugin, int(offer.kernel.quality), tuple(declined), spec, prepared)
     missing.append(MissingNode(node, ctx.graph, spec.inputs, tuple(declined)))
     return None
 
 
-def _check_prepared(prepared: Prepared, node: Node, spec: NodeSpec, who: str) -> None:
-    def wrong(what: str) -> NoReturn:
-        raise PluginError(f"{where(node)}: plugin '{who}' {what}")
-
-    if len(prepared.outputs) != len(node.outputs):
-        wrong(f"prepared {len(prepared.outputs)} outputs, the node has {len(node.outputs)}")
-    for i, shape in enumerate(prepared.outputs):
-        if shape is not None and any(not isinstance(d, (int, np.integer)) or d < 0 for d in shape):
-            wrong(f"says output {i} has shape {tuple(shape)}: every dimension must be an int >= 0")
-    for i in prepared.writes:
-        tensor = spec.inputs[i] if 0 <= i < len(spec.inputs) else None
-        if tensor is None or not tensor.variable:
-            wrong(f"wants to write input {i}, which is not a variable tensor")
-    for i, j in prepared.alias.items():
-        if not 0 <= i < len(node.outputs) or not 0 <= j < len(node.inputs) or spec.inputs[j] is None:
-            wrong(f"wants output {i} to take the memory of input {j}: there is no such pair")
-
-
 def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
     """Enter the outputs' shapes, and their values where they are known before running."""
-    node, prepared = choice.nodes[0], choice.prepared
+    node, prepared, made = choice.nodes[0], choice.prepared, []
+    for i, shape in zip(node.outputs, prepared.outputs, strict=True):
+        tensor = ctx.graph.tensors[i]
+        known = None if shape is None else tuple(map(int, shape))
+        if known is not None:
+            what = f'{where(node)}: output "{printable(tensor.name)}" {list(known)} {tensor.dtype}'
+            ctx.settings.limits.admit(nbytes(known, tensor.dtype), what)
+        specs[i] = replace(tensor, shape=known)
+        made.append(specs[i])
     values = dict(prepared.values)
-    tensors = ctx.graph.tensors
-    shapes = [None if s is None else tuple(int(d) for d in s) for s in prepared.outputs]
-    for i, shape in zip(node.outputs, shapes, strict=True):
-        if shape is not None:
-            what = f'{where(node)}: output "{printable(tensors[i].name)}" {list(shape)} {tensors[i].dtype}'
-            ctx.settings.limits.admit(nbytes(shape, tensors[i].dtype), what)
-        specs[i] = replace(tensors[i], shape=shape)
-    hangs_on_shape = bool(values) or not ctx.shaped.isdisjoint(node.inputs)
-    if set(values) != set(range(len(shapes))) and foldable(choice, shapes, specs):
-        key = ("folded", ctx.graph.index, node.index, choice.owner, ctx.settings.mode)
-        values = ctx.keep(node.inputs, key, lambda: fold(choice, shapes, specs))
-    if values and hangs_on_shape:
-        ctx.shaped.update(node.outputs)
+    shaped = bool(values) or not ctx.shaped.isdisjoint(node.inputs)
+    if len(values) < len(made) and foldable(ctx, choice, made):
+        values = ctx.keep((node,), f"folded by {choice.owner}", None, partial(fold, choice, made))
     for i, value in values.items():
-        tensor = specs[node.outputs[i]]
-        array = np.ascontiguousarray(value, memory_dtype(tensor.dtype)).reshape(np.shape(value))
+        array = np.ascontiguousarray(value, memory_dtype(made[i].dtype)).reshape(np.shape(value))
         array.flags.writeable = False
-        specs[tensor.index] = replace(tensor, data=array, shape=array.shape, source=None)
-    if values and set(values) == set(range(len(shapes))):
-        choice.kind = "folded"
+        specs[node.outputs[i]] = replace(made[i], data=array, shape=array.shape, source=None)
+    if values:
+        if shaped:
+            ctx.shaped.update(node.outputs)
+        if len(values) == len(made):
+            choice.kind = "folded"
 
 
-def _report(ctx: Context, missing: list[MissingNode], rest: Sequence[Node]) -> NoReturn:
-    """Raise for all the nodes that nobody runs, those not reached included where no plugin offers the operator."""
-    from .missing import report  # noqa: PLC0415  only when something is wrong
-
-    for node in rest:
-        declined: list[Decline] = []
-        if not _candidates(ctx, node, declined):
-            inputs = tuple(None if i < 0 else ctx.graph.tensors[i] for i in node.inputs)
-            missing.append(MissingNode(node, ctx.graph, inputs, tuple(declined)))
-    raise report(missing, ctx.registry.failed)
+def _stateful(ctx: Context, node: Node, choice: Choice | None) -> bool:
+    """Whether it touches variables, subgraphs or other state."""
+    variable = any(i >= 0 and ctx.graph.tensors[i].variable for i in (*node.inputs, *node.outputs))
+    return variable or bool(node.writes or node.subgraphs or (choice and choice.prepared.effects))
 
 
-def foldable(choice: Choice, shapes: Sequence[Any], specs: Mapping[int, TensorSpec]) -> bool:
-    node, prepared = choice.nodes[0], choice.prepared
-    if prepared.effects or prepared.writes or node.subgraphs or None in shapes or not shapes or not node.inputs:
+def foldable(ctx: Context, choice: Choice, made: Sequence[TensorSpec]) -> bool:
+    known = [t.data for t in choice.spec.inputs if t is not None]
+    if not known or not made or _stateful(ctx, choice.nodes[0], choice) or any(t.shape is None or t.dtype in OBJECTS for t in made):
         return False
-    known = [None if t is None else t.data for t, i in zip(choice.spec.inputs, node.inputs, strict=True) if i >= 0]
-    if any(data is None for data in known) or any(specs[i].dtype in OBJECTS for i in node.outputs):
-        return False
-    made = sum(nbytes(s, specs[i].dtype) for i, s in zip(node.outputs, shapes, strict=True))
-    return made <= max(FOLDED_NBYTES, FOLDED_GROWTH * sum(data.nbytes for data in known if data is not None))
+    given = [data.nbytes for data in known if data is not None]
+    total = sum(nbytes(t.shape or (), t.dtype) for t in made)
+    return len(given) == len(known) and total <= max(FOLDED_NBYTES, FOLDED_GROWTH * sum(given))
 
 
-def fold(choice: Choice, shapes: Sequence[Any], specs: Mapping[int, TensorSpec]) -> dict[int, Array]:
-    node = choice.nodes[0]
-    outputs = tuple(np.zeros(s, memory_dtype(specs[i].dtype)) for i, s in zip(node.outputs, shapes, strict=True))
+def fold(choice: Choice, made: Sequence[TensorSpec]) -> dict[int, Array]:
+    outputs = tuple(np.zeros(t.shape or (), memory_dtype(t.dtype)) for t in made)
+    inputs = tuple(None if t is None else t.data for t in choice.spec.inputs)
 
     def emit(i: int, array: Array) -> None:
         np.copyto(outputs[i], array)
 
-    inputs = tuple(None if t is None else t.data for t in choice.spec.inputs)
     try:
         with np.errstate(all="ignore"):
             choice.prepared.bind(Buffers(inputs, outputs, np.empty(choice.prepared.scratch, np.uint8), emit))()
     except BaseException as error:
-        blame(error, where(node), f"kernel of '{choice.owner}' failed")
+        blame(error, str(choice), f"kernel of '{choice.owner}' failed")
     return dict(enumerate(outputs))
 
 
+def _unlike(prepared: Prepared, group: GroupSpec) -> str:
+    said, wanted = [s and tuple(s) for s in prepared.outputs], [t.shape for t in group.outputs]
+    return "" if said == wanted else f"answered outputs {said}, its nodes {wanted}"
+
+
 def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) -> list[Choice]:
-    """*choices* with matched groups replaced, each where its root stood."""
+    """*choices* with matched groups replaced, each where its root stood.
+
+    By highest quality, a longer match breaking ties; never in the place of better single kernels, nor where a member
+    is pinned or touches state, or tensors are kept.
+    """
     offers = ctx.registry.offers("fused:", ctx.settings.kernels)
     if not offers or ctx.settings.keep_all:
         return choices
-    by_node = {c.index: c for c in choices if _may_fuse(ctx, c)}
+    single = {c.index: c for c in choices if c.kind == "kernel" and None not in c.prepared.outputs}
+    free = {i: c for i, c in single.items() if ctx.pin(c.nodes[0]) is None and not _stateful(ctx, c.nodes[0], c)}
     found = []
     for offer in offers:
-        if ctx.settings.mode.arithmetic not in offer.kernel.arithmetic:
-            continue
-        for root in by_node.values():
-            nodes = match(ctx.graph, offer.kernel.pattern, root.nodes[0], by_node)
-            if nodes is not None and offer.kernel.quality >= max(by_node[n.index].quality for n in nodes):
-                found.append((-int(offer.kernel.quality), -len(nodes), offer.plugin, root.index, offer, nodes))
-    found.sort(key=lambda f: f[:4])
+        if ctx.settings.mode.arithmetic in offer.kernel.arithmetic:
+            for root in free.values():
+                nodes = match(ctx.graph, offer.kernel.pattern, root.nodes[0], free)
+                if nodes and offer.kernel.quality >= max(free[n.index].quality for n in nodes):
+                    found.append((-int(offer.kernel.quality), -len(nodes), offer.plugin, root.index, offer, nodes))
     taken: dict[int, Choice | None] = {}  # the root -> the group, other members -> None
-    for *_, offer, nodes in found:
+    for *_, offer, nodes in sorted(found, key=lambda f: f[:4]):
         if any(n.index in taken for n in nodes):
             continue
-        root = by_node[nodes[-1].index]
-        group = group_of(ctx, nodes, specs, f"{offer.plugin}:{offer.kernel.op}")
+        root = free[nodes[-1].index]
+        op = offer.kernel.op
+        group = group_of(ctx, nodes, specs, f"{offer.plugin}:{op}")
         declined: list[Decline] = []
-        prepared = attempt(ctx, offer, group, f"nodes {nodes[0].index}-{root.index} {offer.kernel.op}", declined)
-        wanted = tuple(t.shape for t in group.outputs)
-        if prepared is not None and tuple(prepared.outputs) != wanted:
-            declined.append(Decline(offer.plugin, f"{offer.kernel.op} answered outputs {prepared.outputs}, its members {wanted}"))
-        if declined or prepared is None:
-            root.declined = (*root.declined, *declined)
+        prepared = attempt(ctx, offer, group, f"{where(*nodes)} {op}", declined)
+        if prepared and (fault := _unlike(prepared, group)):
+            declined.append(Decline(offer.plugin, f"{op} {fault}"))
+        if declined or not prepared:
+            root.declined += tuple(declined)
             continue
         taken.update((n.index, None) for n in nodes)
-        quality = int(offer.kernel.quality)
-        taken[root.index] = Choice.of(nodes, "fused", offer.plugin, quality, root.declined, group, prepared)
-    singles = [c if c.kind == "delegate" else taken.get(c.index, c) for c in choices]
-    return [c for c in singles if c is not None]
+        taken[root.index] = Choice(tuple(nodes), "fused", offer.plugin, int(offer.kernel.quality), root.declined, group, prepared)
+    return [c for c in (c if c.kind == "delegate" else taken.get(c.index, c) for c in choices) if c]
 
 
-def _may_fuse(ctx: Context, choice: Choice) -> bool:
-    node, prepared = choice.nodes[0], choice.prepared
-    stateful = prepared.effects or prepared.writes or any(i >= 0 and ctx.graph.tensors[i].variable for i in node.inputs)
-    free = pinned(ctx, node) is None and not node.subgraphs and None not in prepared.outputs
-    return choice.kind == "kernel" and free and not stateful
+def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Collection[int]) -> list[Node] | None:
+    """The nodes that *pattern* covers with its last member at *root*, in file order; None if it does not.
 
-
-def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Mapping[int, object]) -> list[Node] | None:
-    """The nodes of *graph* that *pattern* covers with its last member at *root*, in file order; None if it does not."""
-    bound: dict[str, Node] = {pattern[-1].label: root}
+    Every inner tensor has one reader, and is no output of the graph.
+    """
+    bound = {pattern[-1].label: root}
     for member in reversed(pattern):
         node = bound.get(member.label)
         if node is None or node.op not in member.ops or node.index not in allowed or len(node.inputs) < len(member.inputs):
             return None
-        for place, label in enumerate(member.inputs):
-            if label is None:
-                continue
-            maker = graph.producer.get(node.inputs[place])
-            if maker is None or bound.setdefault(label, graph.nodes[maker]).index != maker:
-                return None
+        for i, label in zip(node.inputs, member.inputs, strict=False):
+            if label is not None:
+                maker = graph.producer.get(i)
+                if maker is None or bound.setdefault(label, graph.nodes[maker]).index != maker:
+                    return None
     covered = {n.index for n in bound.values()}
     inner = [t for n in bound.values() if n is not root for t in n.outputs]
     readers = [graph.readers.get(t, ()) for t in inner]
@@ -483,134 +456,141 @@ def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Mapping[
     return [graph.nodes[i] for i in sorted(covered)] if alone and len(covered) == len(pattern) else None
 
 
-def claimed(
-    ctx: Context, delegate: Delegate, nodes: Sequence[Node], choices: Sequence[Choice | None], specs: dict[int, TensorSpec]
-) -> list[Choice | None]:
-    """*choices* (one a node of *nodes*, None where nobody runs it yet) with *delegate*'s partitions in them.
+def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], specs: Mapping[int, TensorSpec]) -> None:
+    """Put the partitions of *delegate* into *choices* (node index -> choice, None where nobody runs it yet).
 
     A partition stands where its last node stood; None where the others did.
     """
-    declines: dict[int, Decline] = {}
-    wanted: set[int] = set()
-    owner = {n.index: c for c in choices if c is not None for n in c.nodes}
-    for node in nodes:
-        no = _refusal(ctx, delegate, node, owner.get(node.index), specs)
-        if no is None:
-            wanted.add(node.index)
-        else:
-            declines[node.index] = no
+    owner = {n.index: c for c in choices.values() if c for n in c.nodes}
+    nodes = [ctx.graph.nodes[i] for i in choices]
+    declines = {n.index: no for n in nodes if (no := _refusal(ctx, delegate, n, owner.get(n.index), specs))}
     running = [n for n in nodes if n.index not in owner or owner[n.index].kind != "folded"]
-    effects, writes = ties([c for c in choices if c is not None])
-    before = dependencies(ctx.graph, running, effects, writes)
-    # what an earlier delegate took runs as one: a group must be convex with those units in one piece
-    units = list(dict.fromkeys(_unit(n, owner) for n in running))
-    first = {i: unit[0] for unit in units for i in unit}
-    joined = {unit[0]: {first[p] for i in unit for p in before[i]} - {unit[0]} for unit in units}
-    sequence = [units[place][0] for place in ordered(units, before)]
-    at = {n.index: k for k, n in enumerate(nodes)}
-    result = list(choices)
-    for group in _worth(delegate, convex_groups(sequence, joined, wanted), declines):
-        taken = _compiled(ctx, delegate, [nodes[at[i]] for i in group], specs)
+    before = dependencies(ctx.graph, running, owner.values())
+    # what an earlier delegate took runs as one
+    units = list(dict.fromkeys(tuple(m.index for m in owner[n.index].nodes) if n.index in owner else (n.index,) for n in running))
+    groups = convex_groups([units[k] for k in ordered(units, before)], before, choices.keys() - declines.keys())
+    least = max(1, delegate.min_nodes)
+    ranked = sorted((g for g in groups if len(g) >= least), key=lambda g: (-len(g), g[0]))
+    ranked = ranked[: delegate.max_partitions if delegate.max_partitions > 0 else None]
+    for group in groups:
+        if group in ranked:
+            taken = _compiled(ctx, delegate, [ctx.graph.nodes[i] for i in group], specs)
+        else:
+            small = len(group) < least
+            why = f"partition of {len(group)} nodes; at least {least} wanted" if small else f"only the {len(ranked)} largest partitions are taken"
+            taken = Decline(delegate.name, why, Reason.SIZE)
         if isinstance(taken, Decline):
-            declines.update((i, taken) for i in group)
-            continue
-        for i in group:
-            result[at[i]] = None
-        result[at[group[-1]]] = taken
-    for choice in result:
-        if choice is not None and choice.kind == "kernel" and choice.index in declines:
-            choice.declined = (*choice.declined, declines[choice.index])
+            declines.update(dict.fromkeys(group, taken))
+        else:
+            choices.update(dict.fromkeys(group))
+            choices[group[-1]] = taken
+    for i, no in declines.items():
+        if (choice := choices[i]) and choice.kind == "kernel":
+            choice.declined += (no,)
+
+
+def _refusal(ctx: Context, delegate: Delegate, node: Node, choice: Choice | None, specs: Mapping[int, TensorSpec]) -> Decline | None:
+    no = partial(Decline, delegate.name)
+    tensors = [specs[i] for i in (*node.inputs, *node.outputs) if i >= 0]
+    if (why := ctx.demoted.get((delegate.name, node.index))) is not None:
+        return no(why, Reason.DEVICE)
+    if (pin := ctx.pin(node)) is not None:
+        return no(f"pinned to {pin}", Reason.PRIORITY)
+    if choice and choice.kind != "kernel":
+        return no(f"already {choice.kind}", Reason.PRIORITY)
+    if _stateful(ctx, node, choice):
+        return no("touches variables, subgraphs or other state", Reason.STATE)
+    for tensor in tensors:
+        if tensor.shape is None:
+            return no(f'the shape of "{printable(tensor.name)}" is known only after running', Reason.DYNAMIC)
+        if tensor.dtype in OBJECTS:
+            return no("strings and resources stay with the kernels", Reason.TYPE)
+    try:
+        answer = delegate.refuses(spec_of(ctx, node, specs, delegate.name))
+    except BaseException as error:  # plugins may raise anything, SystemExit too
+        return no(cause(error))
+    return None if answer is None else no(answer.why, answer.code, answer.detail)
+
+
+def _compiled(ctx: Context, delegate: Delegate, nodes: Sequence[Node], specs: Mapping[int, TensorSpec]) -> Choice | Decline:
+    no = partial(Decline, delegate.name)
+    group = group_of(ctx, nodes, specs, delegate.name)
+    try:
+        prepared = delegate.compile(group)
+    except Unsupported as error:
+        return no(f"compile: {error.why}", error.code, error.detail)
+    except BaseException as error:  # plugins may raise anything, SystemExit too
+        why = cause(error)
+        if ctx.settings.on_delegate_error == "raise":
+            text = f"{where(*nodes)}: delegate '{delegate.name}' could not compile: {why}"
+            raise DelegateError(text, device_lost=getattr(error, "device_lost", False)) from error
+        return no(f"compile failed: {why}", Reason.DEVICE)
+    if fault := _fault(prepared, group) or _unlike(prepared, group):
+        return no(f"compile {fault}", Reason.SHAPE)
+    # outputs count only when the step has returned: they must not lie over the inputs
+    prepared = prepared._replace(alias={}, writes=frozenset(), effects=False)
+    return Choice(tuple(nodes), "delegate", delegate.name, 0, (), group, prepared)
+
+
+# what may run as one step, and the order of steps ------------------------------------------------------------------
+
+Edges = Mapping[int, Collection[int]]  # node -> the nodes that must run before it
+
+
+def convex_groups(units: Sequence[tuple[int, ...]], before: Edges, members: Collection[int]) -> list[list[int]]:
+    """Groups of *members* that no path leaves and enters again, each ascending, in an order they can run in.
+
+    units: nodes that run as one, in an order they can run in. A member takes the lowest even level, any other unit the
+    lowest odd one, that is not below its predecessors'. Edges never go down a level, so a path that leaves an even
+    level cannot return to it.
+    """
+    level: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
+    for unit in units:
+        lowest = max((level[p] for n in unit for p in before.get(n, ()) if p in level), default=0)
+        parity = 0 if unit[0] in members else 1
+        lowest += (lowest + parity) % 2
+        level.update(dict.fromkeys(unit, lowest))
+        if parity == 0:
+            groups.setdefault(lowest, []).extend(unit)
+    return [sorted(groups[k]) for k in sorted(groups)]
+
+
+def ordered(units: Sequence[tuple[int, ...]], before: Edges) -> list[int]:
+    """Positions of *units* in an order in which each runs after all it depends on; file order where free.
+
+    units: disjoint groups of nodes. ValueError if they depend on each other in a cycle.
+    """
+    home = {node: place for place, unit in enumerate(units) for node in unit}
+    needs = {place: {home[p] for n in unit for p in before.get(n, ()) if p in home} - {place} for place, unit in enumerate(units)}
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    ready: list[tuple[int, int]] = []
+    result = []
+    while sorter.is_active():
+        for place in sorter.get_ready():
+            heapq.heappush(ready, (max(units[place]), place))
+        result.append(heapq.heappop(ready)[1])
+        sorter.done(result[-1])
     return result
 
 
-def _unit(node: Node, owner: Mapping[int, Choice]) -> tuple[int, ...]:
-    choice = owner.get(node.index)
-    return (node.index,) if choice is None else tuple(n.index for n in choice.nodes)
-
-
-def _worth(delegate: Delegate, groups: list[list[int]], declines: dict[int, Decline]) -> list[list[int]]:
-    """The groups that are large enough, and among the largest; the others' nodes are entered in *declines*."""
-    least = max(1, delegate.min_nodes)
-    ranked = sorted((g for g in groups if len(g) >= least), key=lambda g: (-len(g), g[0]))
-    most = delegate.max_partitions if delegate.max_partitions > 0 else len(ranked)
-    for group in groups:
-        if len(group) < least:
-            why = f"partition of {len(group)} nodes; at least {least} wanted"
-        elif group in ranked[most:]:
-            why = f"only the {most} largest partitions are taken"
-        else:
-            continue
-        declines.update((i, Decline(delegate.name, why, Reason.SIZE)) for i in group)
-    return sorted(ranked[:most])
-
-
-def _refusal(
-    ctx: Context, delegate: Delegate, node: Node, choice: Choice | None, specs: Mapping[int, TensorSpec]
-) -> Decline | None:
-    name = delegate.name
-    if (why := ctx.demoted.get((name, node.index))) is not None:
-        return Decline(name, why, Reason.DEVICE)
-    if pinned(ctx, node) is not None:
-        return Decline(name, f"pinned to {pinned(ctx, node)}", Reason.PRIORITY)
-    tensors = [specs.get(i, ctx.graph.tensors[i]) for i in (*node.inputs, *node.outputs) if i >= 0]
-    if choice is not None:
-        if choice.kind != "kernel":
-            return Decline(name, f"already {choice.kind}", Reason.PRIORITY)
-        if choice.prepared.effects or choice.prepared.writes:
-            return Decline(name, "updates state", Reason.STATE)
-    if node.writes or node.subgraphs or any(t.variable for t in tensors):
-        return Decline(name, "touches variables or subgraphs", Reason.STATE)
-    dynamic = next((t for t in tensors if t.shape is None), None)
-    if dynamic is not None:
-        return Decline(name, f'the shape of "{printable(dynamic.name)}" is known only after running', Reason.DYNAMIC)
-    if any(t.dtype in OBJECTS for t in tensors):
-        return Decline(name, "strings and resources stay with the kernels", Reason.TYPE)
-    try:
-        no = delegate.refuses(with_outputs(spec_of(ctx, node, specs), node, specs))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  plugins may raise anything, SystemExit too
-        return Decline(name, f"{type(error).__name__}: {error}")
-    return None if no is None else Decline(name, no.why, no.code, no.detail)
-
-
-def _compiled(ctx: Context, delegate: Delegate, members: Sequence[Node], specs: Mapping[int, TensorSpec]) -> Choice | Decline:
-    group = group_of(ctx, members, specs, delegate.name)
-    try:
-        prepared = delegate.compile(group)
-    except Unsupported as no:
-        return Decline(delegate.name, f"compile: {no.why}", no.code, no.detail)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # plugins may raise anything, SystemExit too
-        if ctx.settings.on_delegate_error == "raise":
-            text = f"delegate '{delegate.name}' could not compile nodes {members[0].index}-{members[-1].index}: {error}"
-            raise DelegateError(text, device_lost=getattr(error, "device_lost", False)) from error
-        return Decline(delegate.name, f"compile failed: {type(error).__name__}: {error}", Reason.DEVICE)
-    wanted = tuple(t.shape for t in group.outputs)
-    said = tuple(None if s is None else tuple(s) for s in prepared.outputs) if isinstance(prepared, Prepared) else None
-    if said != wanted:
-        return Decline(delegate.name, f"compile answered outputs {said}, the partition's are {wanted}", Reason.SHAPE)
-    # outputs count only when the step has returned: they must not lie over the inputs
-    prepared = prepared._replace(alias={}, writes=frozenset(), effects=False)
-    return Choice.of(members, "delegate", delegate.name, 0, (), group, prepared)
-
-
-def refuse_fallback(choices: Sequence[Choice | None]) -> None:
-    left = [c for c in choices if c is not None and c.kind == "kernel"]
-    if left:
-        lines = [f"  {where(c.nodes[0])}: {'; '.join(map(str, c.declined)) or 'not claimed'}" for c in left[:20]]
-        more = [f"  and {len(left) - 20} more"] if len(left) > 20 else []
-        raise DelegateError("\n".join([f"strict: {len(left)} nodes would run on kernels", *lines, *more]))
-
-
-def ties(choices: Sequence[Choice]) -> tuple[set[int], dict[int, set[int]]]:
-    """Nodes with effects, and the variable tensors that each node writes."""
-    effects, writes = set(), {}
-    for choice in choices:
-        for node in choice.nodes:
-            if choice.prepared.effects:
-                effects.add(node.index)
-            if choice.prepared.writes:
-                writes[node.index] = {choice.reads[k] for k in choice.prepared.writes}
-    return effects, writes
+def dependencies(graph: Graph, nodes: Sequence[Node], choices: Collection[Choice]) -> dict[int, set[int]]:
+    """For each node, the nodes of *nodes* that must run before it: producers of its inputs, writers of the variables it
+    touches, and if it writes one or has effects, all that touched it, or had effects, before."""
+    updates: dict[int, set[int]] = {}  # node -> variables, -1 for effects
+    for c in choices:
+        for node in c.nodes:
+            updates[node.index] = {c.reads[k] for k in c.prepared.writes} | ({-1} if c.prepared.effects else set())
+    inside = {n.index for n in nodes}
+    users: dict[int, list[int]] = {}  # variable -> its last writer (-1: none), and who touched it since
+    before = {}
+    for node in nodes:
+        me, written = node.index, updates.get(node.index, set())
+        needed = {graph.producer.get(i, -1) for i in node.inputs}
+        for i in written.union(i for i in node.inputs if i >= 0 and graph.tensors[i].variable):
+            since = users.get(i, [-1])
+            needed.update(since if i in written else since[:1])
+            users[i] = [me] if i in written else [*since, me]
+        before[me] = (needed & inside) - {me}
+    return before
