@@ -545,31 +545,31 @@ _short(
 _short(
     "dense size against shape",
     C,
-    "level 0 is 3 long, dimension 0 is 2",
+    "level 0 of format 0, 3 long, does not fit 1 rows of 2",
     lambda m: _set(m.subgraphs[0].tensors[SP].sparsity.dim_metadata[0], dense_size=3),
 )
 _short(
     "unknown level format",
     C,
-    "level 1 has format 7",
+    "level 1 of format 7",
     lambda m: _sparse(m, dim_metadata=_csr(format=7).dim_metadata),
 )
 _short(
     "compressed level without indices",
     C,
-    "lacks its indices",
+    "level 1 of format 1, 0 long, does not fit 2 rows of 4",
     lambda m: _tensor(m, SP, sparsity=_bare_csr()),
 )
 _short(
     "too few segments",
     C,
-    "segments or indices that do not fit 2 rows of 4",
+    "level 1 of format 1, 0 long, does not fit 2 rows of 4",
     lambda m: _sparse(m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 3])).dim_metadata),
 )
 _short(
     "segments not ascending",
     C,
-    "segments or indices that do not fit",
+    "does not fit 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 4, 3])).dim_metadata
     ),
@@ -577,7 +577,7 @@ _short(
 _short(
     "segments that do not start at 0",
     C,
-    "segments or indices that do not fit",
+    "does not fit 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[1, 1, 3])).dim_metadata
     ),
@@ -585,7 +585,7 @@ _short(
 _short(
     "negative segment",
     C,
-    "segments or indices that do not fit",
+    "does not fit 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Int32Vector", values=[0, -1, 3])).dim_metadata
     ),
@@ -593,7 +593,7 @@ _short(
 _short(
     "column index out of range",
     C,
-    "segments or indices that do not fit 2 rows of 4",
+    "level 1 of format 1, 0 long, does not fit 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_indices=Table("Int32Vector", values=[3, 0, 4])).dim_metadata
     ),
@@ -601,7 +601,7 @@ _short(
 _short(
     "negative column index",
     C,
-    "segments or indices that do not fit",
+    "does not fit 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_indices=Table("Int32Vector", values=[3, -1, 2])).dim_metadata
     ),
@@ -673,7 +673,7 @@ _short(
 _short(
     "signature key twice",
     C,
-    'two signatures are called "serve"',
+    "two signatures have the same key",
     lambda m: m.signature_defs.append(m.signature_defs[0]),
 )
 

@@ -472,7 +472,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
         (b"\n\x14\n\x05input" + bytes(9), "GraphDef"),
         (b'{"a": 1}  ', "it looks like JSON"),
         (bytes(100), "zero bytes"),
-        (b"\x1c\0\0\0TFL2" + bytes(30), "another format; only TFL3"),
+        (b"\x1c\0\0\0TFL2" + bytes(30), "bytes 4 to 7 are b'TFL2', not b'TFL3'"),
         (b"hello world, this is nothing", "bytes 4 to 7 are b'o wo'"),
         (b"TFL", "not a .tflite file"),
     ],

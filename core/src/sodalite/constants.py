@@ -168,7 +168,7 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
         f"traversal order {few(order)} over {len(levels)} levels, for {rank} dimensions and block map {few(blocks)}",
     )
     sizes = [*shape, *(levels[order.index(rank + i)].dense_size for i in range(len(blocks)))]
-    for size, whole in zip(sizes[rank:], blocks, strict=True):
+    for whole, size in zip(blocks, sizes[rank:], strict=True):
         check(
             size > 0 and shape[whole] % size == 0,
             f"blocks of {size} do not divide dimension {whole}, {shape[whole]} long",
@@ -177,17 +177,14 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
     dims: list[tuple[Any, ...]] = []
     count = 1
     for dim, level in zip(order, levels, strict=True):
-        size, name = sizes[dim], f"level {len(dims)}"
+        size, parts = sizes[dim], (level.array_segments, level.array_indices)
+        misfit = f"level {len(dims)} of format {level.format}, {level.dense_size} long, does not fit {count:,} rows of {size}"
         if level.format == 0:
-            check(level.dense_size == size, f"{name} is {level.dense_size} long, dimension {dim} is {size}")
+            check(level.dense_size == size, misfit)
             dims.append(("dense", size))
             count *= size
             continue
-        parts = level.array_segments, level.array_indices
-        check(
-            level.format == 1 and dim < rank and None not in parts,
-            f"{name} has format {level.format}, or lacks its indices",
-        )
+        check(level.format == 1 and dim < rank and None not in parts, misfit)
         segments, indices = (part.values.astype(np.int64) for part in parts)
         check(
             segments.size == count + 1
@@ -195,7 +192,7 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
             and (np.diff(segments) >= 0).all()
             and (indices >= 0).all()
             and (indices < size).all(),
-            f"{name} has segments or indices that do not fit {count:,} rows of {size}",
+            misfit,
         )
         segments.flags.writeable = indices.flags.writeable = False
         dims.append(("csr", segments, indices))

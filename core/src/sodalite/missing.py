@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .plugins import PluginInfo
 
 # One screen.
-_MOST_OPERATORS, _MOST_DECLINES, _LONGEST_LINE = 8, 3, 160
+_MOST_OPERATORS, _MOST_DECLINES = 8, 3
 
 
 class Known(NamedTuple):
@@ -75,9 +75,8 @@ def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> Unsu
 
 
 def _line(text: str) -> str:
-    """The first line of *text*, safe to print, at most 160 characters."""
-    line = "".join(c if c.isprintable() else "?" for c in text.split("\n", 1)[0])
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 3] + "..."
+    """The first line of *text*, safe to print."""
+    return printable(text.split("\n", 1)[0], 160)
 
 
 def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[PluginInfo]) -> list[str]:
@@ -86,14 +85,14 @@ def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[Plugin
     flex = [op for op in ops if op.startswith("custom:Flex")]
     if flex:
         lines.append(
-            "operators called Flex... are TensorFlow's own: convert the model again without SELECT_TF_OPS, "
+            "Flex operators are TensorFlow's own: convert the model again without SELECT_TF_OPS, "
             f"or install a plugin that offers {printable(flex[0])}"
         )
     broken = {plugin.distribution for plugin in failed}
     for provider in sorted({table[op].provider for op in ops if op in table} - broken):
         version = _installed(provider)
         lines.append(
-            f"{provider} {version} does not run this; see whether a newer release does, and docs/coverage.md"
+            f"{provider} {version} does not run this: try a newer release, or see docs/coverage.md"
             if version
             else f"pip install {provider}"
         )

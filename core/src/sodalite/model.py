@@ -27,16 +27,6 @@ __all__ = ["Model", "open_model"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
-# What else people hand over by mistake, by the first bytes.
-_CONVERT = "convert it to .tflite first"
-_LOOKS_LIKE = {
-    b"\x08\x01\x12": f"a TensorFlow SavedModel's saved_model.pb: {_CONVERT}",
-    **{bytes([8, version, 18]): f"an ONNX model: {_CONVERT}" for version in range(3, 20)},
-    b"\n": f"a TensorFlow GraphDef: {_CONVERT}",
-    b"{": "JSON",
-    b"\x80": "a Python pickle (a PyTorch checkpoint?)",
-    b"\0\0\0\0": "zero bytes: was the download cut short?",
-}
 # Subgraphs inside subgraphs: how deep, and how many in all.
 _DEEPEST, _MOST_CALLS = 64, 1 << 16
 _TYPES = tuple(DTYPES)
@@ -64,7 +54,9 @@ class Model:
         try:
             self._lower(schema.read(view), view.cast("B"))
         except schema.SchemaError as error:
-            raise CorruptModelError(f"{label}: {_explained(str(error), bytes(view[:8]))}") from None
+            cut = any(words in str(error) for words in ("past the end of", "outside the file"))
+            hint = "; was the file cut short, or damaged?" if cut else ""
+            raise CorruptModelError(f"{label}: {error}{hint}") from None
         except ModelError as error:
             raise type(error)(f"{label}: {error}") from None
 
@@ -84,11 +76,8 @@ class Model:
         self.signatures: tuple[Signature, ...] = _each(
             model.signature_defs, self._signature, lambda i: _name("signature", model.signature_defs[i].signature_key)
         )
-        keys: set[str] = set()
-        for signature in self.signatures:
-            if signature.key in keys:
-                raise CorruptModelError(_name("two signatures are called", signature.key))
-            keys.add(signature.key)
+        if len({signature.key for signature in self.signatures}) < len(self.signatures):
+            raise CorruptModelError("two signatures have the same key")
         self.metadata: Mapping[str, memoryview] = MappingProxyType(
             {
                 entry.name or "": constants.buffer(entry.buffer, _name("metadata", entry.name) + ": ")[0].data
@@ -205,7 +194,7 @@ def _check_regular(state: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(state.st_mode):
         names = sorted(os.listdir(path))
         if "saved_model.pb" in names:
-            raise ValueError(f"it is a folder, a TensorFlow SavedModel: {_CONVERT}")
+            raise ValueError("it is a folder, a TensorFlow SavedModel: convert it to .tflite first")
         models = ", ".join([printable(name) for name in names if name.endswith(".tflite")][:8])
         raise ValueError("it is a folder, not a model" + (models and f"; it holds {models}"))
     if not stat.S_ISREG(state.st_mode):
@@ -221,18 +210,6 @@ def _near(path: str) -> str:
     except OSError:
         return "; its folder is not there either"
     return f"; near it: {', '.join(map(printable, near))}" if near else ""
-
-
-def _explained(message: str, start: bytes) -> str:
-    """The reader's *message*, with a guess at what went wrong."""
-    if "not a .tflite file: bytes" in message:
-        what = next((what for magic, what in _LOOKS_LIKE.items() if start.startswith(magic)), "")
-        if start[4:7] == b"TFL":
-            what = "a .tflite file of another format; only TFL3 is supported"
-        return f"not a .tflite file: it looks like {what}" if what else message
-    if "past the end of the file" in message or "outside the file" in message:
-        return f"{message}; was the file cut short, or damaged?"
-    return message
 
 
 def _each(tables: Sequence[Table], work: Callable[[int, Table], Any], place: Callable[[int], str]) -> Any:

@@ -30,8 +30,15 @@ from .format import (
 
 IDENTIFIER = b"TFL3"
 
-# What people hand over by mistake, by the first bytes.
+# What people hand over by mistake, by the first bytes; the last that fits is meant.
+_CONVERT = "convert it to .tflite first"
 _LOOKS_LIKE = {
+    b"\n": f"a TensorFlow GraphDef: {_CONVERT}",
+    b"\x08\x01\x12": f"a TensorFlow SavedModel's saved_model.pb: {_CONVERT}",
+    **{bytes([8, version, 18]): f"an ONNX model: {_CONVERT}" for version in range(3, 20)},
+    b"{": "JSON",
+    b"\x80": "a Python pickle (a PyTorch checkpoint?)",
+    b"\0\0\0\0": "zero bytes: was the download cut short?",
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"PK\x03\x04": "a ZIP archive (a .keras file?)",
@@ -97,7 +104,7 @@ class _Reader:
         if start[4:8] != IDENTIFIER:
             what = f"bytes 4 to 7 are {start[4:8]!r}, not {IDENTIFIER!r} ({self.of_file})" if start else "it is empty"
             for magic, name in _LOOKS_LIKE.items():
-                if start.lstrip().startswith(magic):
+                if start.startswith(magic) or start.lstrip().startswith(magic):
                     what = f"it looks like {name}"
             raise SchemaError(f"not a .tflite file: {what}")
         (root,) = _U32(start)
