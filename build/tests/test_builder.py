@@ -12,9 +12,9 @@ import pytest
 import sodalite_build
 import sodalite_schema as schema
 from sodalite.build import Builder, Tensor
-from sodalite.constants import unpack
 from sodalite.dtypes import DTYPES, DType
 from sodalite.errors import ModelError
+from sodalite.model import unpack
 from sodalite_build.packing import pack, pack_strings
 
 

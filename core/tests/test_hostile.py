@@ -137,13 +137,13 @@ _short("no operator codes", C, "operator code 1; the model has 0", lambda m: _se
 _short(
     "negative operator code",
     C,
-    "operator code 0: is -1, without a name",
+    "operator code 0: -1 without a name",
     lambda m: _set(m.operator_codes[0], builtin_code=-1, deprecated_builtin_code=-1),
 )
 _short(
     "custom operator code without a name",
     C,
-    "operator code 3: is CUSTOM, without a name",
+    "operator code 3: CUSTOM without a name",
     lambda m: _set(m.operator_codes[3], custom_code=""),
 )
 
@@ -336,7 +336,7 @@ _short(
 _short(
     "weights in another file",
     U,
-    "in another file (external_buffer)",
+    "data in another file (external_buffer)",
     lambda m: _tensor(m, W, external_buffer=1),
 )
 _short(
@@ -387,19 +387,19 @@ _short("string table of one byte", C, "string table of 1 bytes", lambda m: _set(
 _short(
     "string positions not ascending",
     C,
-    "positions that are out of range or not ascending",
+    "cannot hold 2 strings in ascending positions",
     lambda m: _set(m.buffers[3], data=struct.pack("<4i", 2, 16, 19, 17) + b"abc"),
 )
 _short(
     "string position past the end",
     C,
-    "positions that are out of range",
+    "cannot hold 2 strings in ascending positions",
     lambda m: _set(m.buffers[3], data=struct.pack("<4i", 2, 16, 17, 99) + b"abc"),
 )
 _short(
     "string position before the text",
     C,
-    "positions that are out of range",
+    "cannot hold 2 strings in ascending positions",
     lambda m: _set(m.buffers[3], data=struct.pack("<4i", 2, 0, 17, 18) + b"abc"),
 )
 _short(
@@ -721,7 +721,7 @@ def a_hundred_calls_deep(m: Any) -> None:
     _chain(m, 100, 1)
 
 
-@case(U, "runs too many subgraphs inside each other")
+@case(U, "runs inside others: at most 64 deep")
 def calls_that_double_forty_times(m: Any) -> None:
     """Each level calls the next one twice: a terabyte of plans from a few kilobytes."""
     _chain(m, 40, 2)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements as memory holds them -> as a file stores them; `sodalite.constants` is the way back and says what each form is."""
+"""Elements as memory holds them -> as a file stores them; `sodalite.model.unpack` is the way back.
+
+Packed integers: 8 / bits elements a byte, the first in the lowest bits; the last byte is padded with zeros. String
+table: int32 count n, n + 1 int32 byte positions counted from its start (the last: its length), the bytes.
+"""
 
 from __future__ import annotations
 

@@ -19,18 +19,14 @@ _MOST_OPERATORS, _MOST_DECLINES = 8, 3
 
 
 class Known(NamedTuple):
-    """What is known of an operator.
-
-    provider: the distribution that provides it; releases: for version 1, 2, ... the first TensorFlow release that ran
-    it, "-" if it is not known.
-    """
+    """The distribution that provides an operator, and the TensorFlow releases that first ran version 1, 2, ... ("-": none)."""
 
     provider: str
     releases: Sequence[str] = ()
 
 
 def known() -> dict[str, Known]:
-    """The operators that known_providers.tsv knows, by name; its builtin ones are those of sodalite-cpu-ref."""
+    """The operators in known_providers.tsv, by name."""
     lines = (pkgutil.get_data(__package__, "known_providers.tsv") or b"").decode().splitlines()
     builtins = ENUMS["BuiltinOperator"]
     table = {op: Known("sodalite-cpu-ref", line.split()) for op, line in zip(builtins, lines, strict=False) if line}
@@ -38,7 +34,7 @@ def known() -> dict[str, Known]:
 
 
 def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> UnsupportedOpError:
-    """The error for the nodes in *missing*, of which there is at least one. failed: plugins that did not load."""
+    """The error for the nodes in *missing*, one at least; failed: plugins that did not load."""
     groups: dict[tuple[str, int, str], list[MissingNode]] = {}  # nodes that lack the same thing
     for one in missing:
         types = ", ".join("-" if t is None else t.dtype for t in one.inputs)
@@ -70,7 +66,7 @@ def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> Unsu
     rest = list(groups)[_MOST_OPERATORS:]
     if rest:
         lines.append(_line(f"  and {len(rest)} more: {', '.join({printable(op): 0 for op, _, _ in rest})}"))
-    lines += [_line(f"{plugin} failed to load: {plugin.why}") for plugin in failed[:_MOST_DECLINES]]
+    lines += [_line(f"{plugin} failed to load: {plugin.why}") for plugin in failed]
     return UnsupportedOpError("\n".join(lines + _advice(ops, table, failed)))
 
 
@@ -100,14 +96,11 @@ def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[Plugin
         lines.append(f"repair, reinstall or remove {', '.join(map(printable, sorted(broken)))}")
     foreign = [op for op in ops if op.startswith("custom:") and op not in flex and op not in table]
     if foreign:
-        lines.append(
-            f"{printable(foreign[0])} is a custom operator: its plugin comes from whoever made the model"
-        )
+        lines.append(f"{printable(foreign[0])} is a custom operator: its plugin comes from whoever made the model")
     return lines or ["no package is known to provide it"]
 
 
 def _installed(distribution: str) -> str | None:
-    """The installed version of a distribution, or None."""
     from importlib import metadata  # slow; only on the way to an error
 
     try:

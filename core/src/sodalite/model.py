@@ -1,4 +1,4 @@
-"""An open model: the tables of a file -> Graphs.
+"""An open model: the tables of a file -> Graphs, and its bytes -> constants in memory form.
 
 All that later stages rely on is checked here: a file that breaks the format's rules is a CorruptModelError, one that asks
 for what this version does not know an UnsupportedModelError; what is odd where nobody reads it passes.
@@ -11,24 +11,20 @@ import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from math import prod
 from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
 import sodalite_schema as schema
-from sodalite_schema import Table
+from sodalite_schema import Table, vector_offset
 
-from .constants import Constants, few, inside, shape_of, sparsity_of
-from .dtypes import DTYPES, OBJECTS, DType
+from .dtypes import DTYPES, OBJECTS, PACKED, DType
 from .errors import CorruptModelError, ModelError, ModelNotFoundError, UnsupportedModelError, printable
-from .graph import EMPTY, Graph, Node, Quant, Shape, Signature, TensorSpec
+from .graph import EMPTY, Array, Graph, Node, Quant, Shape, Signature, Source, Sparsity, TensorSpec
 
 __all__ = ["Model", "open_model"]
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
-
-# Subgraphs inside subgraphs: how deep, and how many in all.
-_DEEPEST, _MOST_CALLS = 64, 1 << 16
 _TYPES = tuple(DTYPES)
 
 
@@ -84,8 +80,8 @@ class Model:
                 for entry in model.metadata
             }
         )
-        said = bytes(self.metadata.get("min_runtime_version", b"")[:16])
-        self.min_runtime = printable(said.split(b"\0")[0].decode("utf-8", "replace"))
+        said = bytes(self.metadata.get("min_runtime_version", b""))
+        self.min_runtime = printable(said[:16].split(b"\0")[0].decode("utf-8", "replace"))
         self.description: str = model.description or ""
         self.version: int = model.version
         self.weights_nbytes = constants.nbytes
@@ -115,23 +111,22 @@ class Model:
 
     def check_unchanged(self) -> None:
         """ModelError if the mapped file was written to; one that was replaced or deleted is still mapped."""
-        then = self._mapped
         try:
             now = os.stat(self.path or "")
         except OSError:
             return
-        if (
-            then
-            and os.path.samestat(then, now)
-            and (then.st_size, then.st_mtime_ns) != (now.st_size, now.st_mtime_ns)
-        ):
+        then = self._mapped or now
+        same = (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+        if not same and os.path.samestat(then, now):
             raise ModelError(
                 f"{self.label}: the file was changed while it is open ({then.st_size:,} bytes then, "
                 f"{now.st_size:,} now): open it again, or with copy=True"
             )
 
 
-def open_model(source: Source, *, copy: bool = False) -> Model:
+def open_model(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes], *, copy: bool = False
+) -> Model:
     """Open, verify and lower a .tflite model.
 
     source: a path, bytes (a writable buffer is copied), or a binary file, read to its end; others are a TypeError.
@@ -165,8 +160,8 @@ def _open_path(path: str, copy: bool) -> Model:
     try:
         _check_regular(os.stat(path), path)  # before opening: a device should not notice us
         # NONBLOCK: what became a pipe since then
-        flags = (getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
-        with open(os.open(path, os.O_RDONLY | sum(flags)), "rb") as file:
+        flags = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
+        with open(os.open(path, os.O_RDONLY | flags), "rb") as file:
             state = os.fstat(file.fileno())
             _check_regular(state, path)
             mapped = None if copy else _mapped(file.fileno())
@@ -233,8 +228,10 @@ def _code(_: int, code: Table) -> tuple[str, int]:
     number = max(code.deprecated_builtin_code, code.builtin_code)
     op = schema.enum_name("BuiltinOperator", number)
     if number < 0 or (op == "CUSTOM" and not code.custom_code):
-        raise CorruptModelError(f"is {op}, without a name")
-    return f"custom:{code.custom_code}" if op == "CUSTOM" else f"builtin:{op}" if op.isdecimal() else op, code.version
+        raise CorruptModelError(f"{op} without a name")
+    if op == "CUSTOM":
+        op = f"custom:{code.custom_code}"
+    return f"builtin:{op}" if op.isdecimal() else op, code.version
 
 
 def _member(what: str, number: int, names: Sequence[str]) -> str:
@@ -246,14 +243,12 @@ def _member(what: str, number: int, names: Sequence[str]) -> str:
 
 
 @cache
-def _options_of(op: str) -> tuple[str | None, Mapping[str, Sequence[str]], Mapping[str, Any]]:
+def _options_of(op: str) -> tuple[str, Mapping[str, Sequence[str]], Mapping[str, Any]]:
     """The kind of the options table, the members of options of enum type, the defaults."""
-    kind = None if ":" in op else schema.options_kind(op)
-    if kind is None:
-        return None, EMPTY, EMPTY
+    kind = schema.options_kind(op) or ""
     enums: dict[str, Sequence[str]] = {}
     defaults = {}
-    for name, value in schema.field_defaults(kind).items():
+    for name, value in (schema.field_defaults(kind) if kind else EMPTY).items():
         enum = schema.field_enum(kind, name)
         if enum:
             enums[name] = _TYPES if enum == "TensorType" else tuple(schema.ENUMS[enum])
@@ -280,16 +275,14 @@ class _Subgraph:
     ) -> None:
         self.index, self.table, self.codes, self.constants, self.graphs = index, table, codes, constants, graphs
         self.inputs = self.indices("input", table.inputs)
-        self.free = frozenset(self.inputs)
         self.producer = {j: i for i, node in enumerate(table.operators) for j in node.outputs.tolist()}
         self.tensors: tuple[TensorSpec, ...] = ()
-        self.ready: list[bool] = []  # has a value when the next node runs
+        self.ready = {-1, *self.inputs}  # have a value when the next node runs, or need none
 
     def graph(self) -> Graph:
         table = self.table
         outputs = self.indices("output", table.outputs)
         self.tensors = _each(table.tensors, self.tensor, self.name)
-        self.ready = [t.data is not None or t.variable or t.index in self.free for t in self.tensors]
         nodes = _each(table.operators, self.node, self.node_name)
         self.check_ready("output", outputs)
         readers: dict[int, list[int]] = {}
@@ -313,19 +306,20 @@ class _Subgraph:
     def node_name(self, i: int) -> str:
         node = self.table.operators[i]
         op = self.codes[node.opcode_index][0] if node.opcode_index < len(self.codes) else "operator"
-        made = [self.table.tensors[j].name for j in node.outputs.tolist() if 0 <= j < len(self.table.tensors)]
-        return _name(f"node {i} {printable(op)}", made[0]) if made else f"node {i} {printable(op)}"
+        tensors = self.table.tensors
+        names = (tensors[j].name for j in node.outputs.tolist() if 0 <= j < len(tensors))
+        return _name(f"node {i} {printable(op)}", next(names, ""))
 
     def indices(self, what: str, array: Any, lowest: int = 0) -> tuple[int, ...]:
         found, count = tuple(array.tolist()), len(self.table.tensors)
-        if found and not lowest <= min(found) <= max(found) < count:
-            place, i = next((p, i) for p, i in enumerate(found) if not lowest <= i < count)
-            raise CorruptModelError(f"{what} {place} is tensor {i}; the subgraph has {count} tensors")
+        for place, i in enumerate(found):
+            if not lowest <= i < count:
+                raise CorruptModelError(f"{what} {place} is tensor {i}; the subgraph has {count} tensors")
         return found
 
     def check_ready(self, what: str, indices: Sequence[int]) -> None:
         for place, j in enumerate(indices):
-            if j >= 0 and not self.ready[j]:
+            if j not in self.ready:
                 maker = self.producer.get(j)
                 who = "nothing makes" if maker is None else f"only node {maker} makes: nodes must be in order"
                 raise CorruptModelError(f"{what} {place} is {self.name(j)}, which {who}")
@@ -337,11 +331,11 @@ class _Subgraph:
         if len(signature) != len(sizes) or min(signature, default=0) < -1:
             raise CorruptModelError(f"shape signature {few(signature)} for shape {few(sizes)}")
         if table.external_buffer:
-            raise UnsupportedModelError("its data lie in another file (external_buffer), which is not supported")
+            raise UnsupportedModelError("data in another file (external_buffer) are not supported")
         for sub in table.variant_tensors:
             _member("element type", sub.type, _TYPES)
         has_data = self.constants.buffer(table.buffer)[0].size
-        made = table.is_variable or i in self.producer or i in self.free
+        made = table.is_variable or i in self.producer or i in self.ready
         sparsity = data = source = None
         # a tensor without elements that nothing makes is an empty constant, as in LiteRT
         if has_data or (not made and 0 in shape and dtype.name not in OBJECTS):
@@ -352,6 +346,8 @@ class _Subgraph:
                 sparsity, count = sparsity_of(table.sparsity, shape)
                 stored = (count,)
             data, source = self.constants.array(table.buffer, dtype, stored)
+        if data is not None or table.is_variable:
+            self.ready.add(i)
         return TensorSpec(
             i,
             table.name or "",
@@ -379,7 +375,7 @@ class _Subgraph:
             points.flags.writeable = False
         if points.size != count or (count > 1 and (axis, count) not in enumerate(shape)):
             raise CorruptModelError(
-                f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}: one, or one a channel, is right"
+                f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}; one, or one a channel, is right"
             )
         if dtype.memory.kind not in "iu":  # nobody reads them
             return Quant(scales, points, axis) if scales.min() > 0 else None
@@ -412,15 +408,11 @@ class _Subgraph:
         self.check_ready("input", inputs)
         outputs = self.indices("output", table.outputs)
         for place, j in enumerate(outputs):
-            if self.ready[j]:
-                raise CorruptModelError(
-                    f"output {place} is {self.name(j)}: an input, constant or variable, or made before"
-                )
-            self.ready[j] = True
+            if j in self.ready:
+                raise CorruptModelError(f"output {place} is {self.name(j)}: an input, constant or variable, or made before")
+            self.ready.add(j)
         options = self.options(op, table)
-        subgraphs = tuple(
-            j for name, value in options.items() if "subgraph" in name for j in np.ravel(value).tolist()
-        )
+        subgraphs = tuple(j for name in options if "subgraph" in name for j in np.ravel(options[name]).tolist())
         for j in subgraphs:
             inside("runs subgraph", j, self.graphs)
         custom = table.custom_options
@@ -444,6 +436,8 @@ class _Subgraph:
         )
 
     def options(self, op: str, table: Table) -> Mapping[str, Any]:
+        if ":" in op:
+            return EMPTY
         kind, enums, options = _options_of(op)
         given = {t.kind: t for t in (table.builtin_options, table.builtin_options_2) if t}
         if kind in given:
@@ -457,17 +451,15 @@ class _Subgraph:
 def _check_calls(graphs: Sequence[Graph]) -> None:
     """Refuse subgraphs that run themselves, and nests that would explode."""
     calls = [[j for node in graph.nodes for j in node.subgraphs] for graph in graphs]
-    left = _MOST_CALLS + len(graphs)
+    left = 65_536 + len(graphs)
 
     def visit(i: int, path: tuple[int, ...]) -> None:
         nonlocal left
         left -= 1
         if i in path:
             raise CorruptModelError(f"subgraph {i} runs itself, by way of {few(path[path.index(i) + 1 :])}")
-        if len(path) == _DEEPEST or left < 0:
-            raise UnsupportedModelError(
-                f"subgraph {i} runs too many subgraphs inside each other: at most {_DEEPEST} deep, {_MOST_CALLS:,} in all"
-            )
+        if len(path) == 64 or left < 0:
+            raise UnsupportedModelError(f"subgraph {i} runs inside others: at most 64 deep, 65,536 in all")
         for j in calls[i]:
             visit(j, (*path, i))
 
@@ -485,3 +477,181 @@ def _names(what: str, maps: Sequence[Table], ends: Sequence[int]) -> Mapping[str
             raise CorruptModelError(f"{_name(what, name)} is {why}")
         names[name] = i
     return MappingProxyType(names)
+
+
+class Constants:
+    """The buffers of a model. What has to be unpacked is made once; in all it may read the file four times over."""
+
+    def __init__(self, model: Table, file: memoryview, path: str | None) -> None:
+        self._path, self._file = path, np.frombuffer(file, np.uint8)
+        self._made: dict[tuple[int, int, str], Array] = {}
+        self._left = 4 * file.nbytes
+        self._buffers = [
+            (b.data, vector_offset(b, "data"))
+            if b.data.size
+            else (self.outside(f"buffer {i}", b.offset, b.size), b.offset)
+            for i, b in enumerate(model.buffers)
+        ]
+        if self._buffers and self._buffers[0][0].size:
+            raise CorruptModelError("buffer 0 has data; it stands for 'no data' and must be empty")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers, shared ones counted once."""
+        return sum(size for _, size in {(at, raw.size) for raw, at in self._buffers})
+
+    def outside(self, what: str, offset: int, nbytes: int) -> Array:
+        """The *nbytes* at *offset* of the file; none at offset 0 or 1 ("not yet written")."""
+        total = self._file.size
+        if offset < 2:
+            return self._file[:0]
+        if nbytes > total - offset:
+            raise CorruptModelError(f"{what}: {nbytes:,} bytes at {offset:,} run past the end of the file ({total:,} bytes)")
+        return self._file[offset : offset + nbytes]
+
+    def buffer(self, index: int, what: str = "") -> tuple[Array, int]:
+        """The bytes of a buffer and where they lie in the file; number 0 stands for no data."""
+        if not index:
+            return self._file[:0], 0
+        inside(f"{what}buffer", index, len(self._buffers))
+        return self._buffers[index]
+
+    def array(self, buffer: int, dtype: DType, shape: Shape) -> tuple[Array, Source]:
+        """The elements of a constant, read-only, in memory form; a buffer may be longer, as in LiteRT."""
+        raw, at = self.buffer(buffer)
+        memory, count = dtype.memory, prod(shape)
+        nbytes = -(-count * dtype.bits // 8)
+        if raw.size < nbytes:
+            raise CorruptModelError(
+                f"buffer {buffer} has {raw.size:,} bytes, {count:,} elements of {dtype.name} take {nbytes:,}"
+            )
+        if memory.kind == "O":
+            if dtype.name != "string":
+                raise CorruptModelError(f"a {dtype.name} with constant data (buffer {buffer})")
+            data, nbytes = self._unpacked(raw, at, dtype), raw.size
+            if data.size != count:
+                raise CorruptModelError(f"{data.size:,} strings are stored, {few(shape)} holds {count:,}")
+        elif (
+            dtype.name in PACKED
+            or at % memory.itemsize
+            or (memory.kind == "b" and raw[:nbytes].max(initial=0) > 1)
+        ):
+            data = self._unpacked(raw, at, dtype)[:count]
+        else:
+            data = raw[:nbytes].view(memory)
+        data = data.reshape(shape)
+        data.flags.writeable = False
+        return data, Source(self._path, at, nbytes)
+
+    def _unpacked(self, raw: Array, at: int, dtype: DType) -> Array:
+        key = at, raw.size, dtype.name
+        if key not in self._made:
+            self._left -= raw.size
+            if self._left < 0:
+                raise CorruptModelError("constants overlap: unpacked, they would be far larger than the file")
+            self._made[key] = unpack(raw, dtype)
+        return self._made[key]
+
+
+def unpack(raw: Array, dtype: DType) -> Array:
+    """All elements in *raw*, uint8 (n,), in memory form.
+
+    Packed integers: the first in the lowest bits. String table: int32 count n, n + 1 int32 byte positions counted from
+    its start, the bytes.
+    """
+    memory, bits = dtype.memory, dtype.bits
+    if memory.kind == "O":
+        return _unpack_strings(raw)
+    if memory.kind == "b":
+        return raw.astype(bool)  # numpy wants 0 and 1, C++ calls the rest true
+    if bits >= 8:
+        return raw[: raw.size // memory.itemsize * memory.itemsize].copy().view(memory)
+    rows: Array = np.empty((raw.size, 8 // bits), memory)
+    for place in range(8 // bits):  # to the top of the byte, then down: an arithmetic shift for int8
+        np.left_shift(raw, 8 - bits * (place + 1), out=rows[:, place].view(np.uint8))
+    rows >>= 8 - bits
+    return rows.reshape(-1)
+
+
+def _unpack_strings(table: Array) -> Array:
+    raw = table.tobytes()
+    count = int.from_bytes(raw[:4], "little", signed=True)
+    fits = 0 <= count <= len(raw) // 4 - 2
+    ends = np.frombuffer(raw, "<i4", count + 1, 4).tolist() if fits else [0]
+    if not fits or ends[0] < 4 * (count + 2) or ends[-1] > len(raw) or ends != sorted(ends):
+        raise CorruptModelError(f"string table of {len(raw)} bytes cannot hold {count} strings in ascending positions")
+    texts: Array = np.empty(count, object)
+    for i in range(count):
+        texts[i] = raw[ends[i] : ends[i + 1]]
+    return texts
+
+
+def inside(what: str, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        raise CorruptModelError(f"{what} {number}; the model has {count}")
+
+
+def few(items: Sequence[object]) -> str:
+    """*items* for a message."""
+    return f"[{', '.join(map(str, items[:12]))}{f', ... {len(items):,} in all' if len(items) > 12 else ''}]"
+
+
+def shape_of(sizes: list[int], dtype: DType) -> Shape:
+    """*sizes* as a shape, unknown ones as 1."""
+    if min(sizes, default=0) < -1:
+        raise CorruptModelError(f"shape {few(sizes)} has a negative dimension")
+    # numpy counts past a 0, too: (0, 2**31 - 1, 2**31 - 1, 2**31 - 1) is no shape there
+    if len(sizes) > 32 or abs(prod(size or 1 for size in sizes)) * dtype.bits > 1 << 50:
+        raise UnsupportedModelError(f"shape {few(sizes)}; at most 32 dimensions and 2**47 bytes are supported")
+    return tuple(1 if size == -1 else size for size in sizes)
+
+
+def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
+    """How a sparse constant is stored, and how many elements.
+
+    Levels lie in traversal order, which counts the dimensions of blocks from n on. Source: TFLite's schema.
+    """
+
+    def check(right: object, what: str) -> None:
+        if not right:
+            raise CorruptModelError(f"sparse storage: {what}")
+
+    order, blocks = tuple(table.traversal_order.tolist()), tuple(table.block_map.tolist())
+    levels, rank = table.dim_metadata, len(shape)
+    check(
+        sorted(order) == [*range(rank + len(blocks))]
+        and len(levels) == len(order)
+        and len({*blocks} & {*range(rank)}) == len(blocks),
+        f"traversal order {few(order)} over {len(levels)} levels, for {rank} dimensions and block map {few(blocks)}",
+    )
+    sizes = [*shape, *(levels[order.index(rank + i)].dense_size for i in range(len(blocks)))]
+    for whole, size in zip(blocks, sizes[rank:], strict=True):
+        check(
+            size > 0 and shape[whole] % size == 0,
+            f"blocks of {size} do not divide dimension {whole}, {shape[whole]} long",
+        )
+        sizes[whole] //= size
+    dims: list[tuple[Any, ...]] = []
+    count = 1
+    for dim, level in zip(order, levels, strict=True):
+        size, parts = sizes[dim], (level.array_segments, level.array_indices)
+        misfit = f"level {len(dims)} of format {level.format}, {level.dense_size} long, does not fit {count:,} rows of {size}"
+        if level.format == 0:
+            check(level.dense_size == size, misfit)
+            dims.append(("dense", size))
+            count *= size
+            continue
+        check(level.format == 1 and dim < rank and None not in parts, misfit)
+        segments, indices = (part.values.astype(np.int64) for part in parts)
+        check(
+            segments.size == count + 1
+            and (segments[0], segments[-1]) == (0, indices.size)
+            and (np.diff(segments) >= 0).all()
+            and (indices >= 0).all()
+            and (indices < size).all(),
+            misfit,
+        )
+        segments.flags.writeable = indices.flags.writeable = False
+        dims.append(("csr", segments, indices))
+        count = indices.size
+    return Sparsity(order, blocks, tuple(dims)), count
