@@ -494,7 +494,7 @@ _short(
 _short(
     "traversal order with a gap",
     C,
-    'tensor 7 "sp": sparse storage: traversal order [0, 2]',
+    'tensor 7 "sp": sparse storage: traversal order [0, 2] and block map []',
     lambda m: _sparse(m, traversal_order=[0, 2]),
 )
 _short(
@@ -506,7 +506,7 @@ _short(
 _short(
     "fewer levels than dimensions",
     C,
-    "over 0 levels, for 2 dimensions",
+    "for 2 dimensions, 0 levels",
     lambda m: _sparse(m, dim_metadata=[]),
 )
 _short(

@@ -1,4 +1,4 @@
-"""What to say when nobody runs some operators: all of them at once, and what to do about it."""
+"""What to say when nobody runs some operators, and what to do about it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> Unsu
         if total == 1:
             lines = [f"{place}: no kernel takes it"]
         else:
-            facts.append(f"{len(nodes)} nodes from {place} on" if len(nodes) > 1 else place)
+            facts.append(place if len(nodes) == 1 else f"{len(nodes)} nodes from {place} on")
         if op in table:
             provider, releases = table[op]
             since = dict(enumerate(releases, 1)).get(version, "-")
@@ -76,7 +76,6 @@ def _line(text: str) -> str:
 
 
 def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[PluginInfo]) -> list[str]:
-    """What to do next, a line for each way out."""
     lines = []
     flex = [op for op in ops if op.startswith("custom:Flex")]
     if flex:
@@ -101,7 +100,7 @@ def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[Plugin
 
 
 def _installed(distribution: str) -> str | None:
-    from importlib import metadata  # slow; only on the way to an error
+    from importlib import metadata  # slow
 
     try:
         return metadata.version(distribution)

@@ -1,7 +1,6 @@
 """An open model: the tables of a file -> Graphs, and its bytes -> constants in memory form.
 
-All that later stages rely on is checked here: a file that breaks the format's rules is a CorruptModelError, one that asks
-for what this version does not know an UnsupportedModelError; what is odd where nobody reads it passes.
+All that later stages rely on is checked here; what is odd where nobody reads it passes.
 """
 
 from __future__ import annotations
@@ -60,17 +59,18 @@ class Model:
         if model.version != 3:
             raise UnsupportedModelError(f"schema version {model.version}; only version 3 is supported")
         if not model.subgraphs:
-            raise CorruptModelError("the model has no subgraphs: there is nothing to run")
+            raise CorruptModelError("the model has no subgraphs to run")
         constants = Constants(model, file, self.path)
         codes = _each(model.operator_codes, _code, "operator code {}".format)
+        count, signatures = len(model.subgraphs), model.signature_defs
         self.graphs: tuple[Graph, ...] = _each(
             model.subgraphs,
-            lambda i, table: _Subgraph(i, table, codes, constants, len(model.subgraphs)).graph(),
+            lambda i, table: _Subgraph(i, table, codes, constants, count).graph(),
             "subgraph {}".format,
         )
         _check_calls(self.graphs)
         self.signatures: tuple[Signature, ...] = _each(
-            model.signature_defs, self._signature, lambda i: _name("signature", model.signature_defs[i].signature_key)
+            signatures, self._signature, lambda i: _name("signature", signatures[i].signature_key)
         )
         if len({signature.key for signature in self.signatures}) < len(self.signatures):
             raise CorruptModelError("two signatures have the same key")
@@ -103,7 +103,7 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Forget graphs, metadata and packed weights. May be called twice."""
+        """Forget graphs, metadata and packed weights."""
         with self.lock:
             self.closed = True
             self.graphs, self.signatures, self.metadata = (), (), EMPTY
@@ -130,8 +130,7 @@ def open_model(
     """Open, verify and lower a .tflite model.
 
     source: a path, bytes (a writable buffer is copied), or a binary file, read to its end; others are a TypeError.
-    copy: read the file instead of mapping it, so that it may change later; SODALITE_COPY=1 in the environment does the
-    same. Raises ModelError.
+    copy, or SODALITE_COPY=1: read the file instead of mapping it, so that it may change later. Raises ModelError.
     """
     if isinstance(source, (str, os.PathLike)):
         return _open_path(os.fsdecode(source), copy or os.environ.get("SODALITE_COPY", "0") not in ("", "0"))
@@ -158,8 +157,7 @@ def _label(path: str) -> str:
 def _open_path(path: str, copy: bool) -> Model:
     label = _label(path)
     try:
-        _check_regular(os.stat(path), path)  # before opening: a device should not notice us
-        # NONBLOCK: what became a pipe since then
+        _check_regular(os.stat(path), path)  # a device should not notice us; NONBLOCK: what became a pipe since then
         flags = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
         with open(os.open(path, os.O_RDONLY | flags), "rb") as file:
             state = os.fstat(file.fileno())
@@ -168,10 +166,9 @@ def _open_path(path: str, copy: bool) -> Model:
             buffer = mapped or file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(f"{label}: there is no such file{_near(path)}") from error
-    except MemoryError as error:
-        raise ModelError(f"{label}: does not fit in memory: open it without copy, and it is mapped") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except (OSError, ValueError, MemoryError) as error:
+        why = getattr(error, "strerror", "") or str(error) or "it does not fit in memory: open it without copy"
+        raise ModelError(f"{label}: cannot be read: {why}") from error
     return Model(buffer, path=path, label=label, mapped=state if mapped else None)
 
 
@@ -375,7 +372,7 @@ class _Subgraph:
             points.flags.writeable = False
         if points.size != count or (count > 1 and (axis, count) not in enumerate(shape)):
             raise CorruptModelError(
-                f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}; one, or one a channel, is right"
+                f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}; want one, or one a channel"
             )
         if dtype.memory.kind not in "iu":  # nobody reads them
             return Quant(scales, points, axis) if scales.min() > 0 else None
@@ -493,7 +490,7 @@ class Constants:
             for i, b in enumerate(model.buffers)
         ]
         if self._buffers and self._buffers[0][0].size:
-            raise CorruptModelError("buffer 0 has data; it stands for 'no data' and must be empty")
+            raise CorruptModelError("buffer 0 has data; it must be empty")
 
     @property
     def nbytes(self) -> int:
@@ -607,10 +604,7 @@ def shape_of(sizes: list[int], dtype: DType) -> Shape:
 
 
 def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
-    """How a sparse constant is stored, and how many elements.
-
-    Levels lie in traversal order, which counts the dimensions of blocks from n on. Source: TFLite's schema.
-    """
+    """How a sparse constant is stored, and how many elements; traversal order counts dimensions of blocks from n on."""
 
     def check(right: object, what: str) -> None:
         if not right:
@@ -622,7 +616,7 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
         sorted(order) == [*range(rank + len(blocks))]
         and len(levels) == len(order)
         and len({*blocks} & {*range(rank)}) == len(blocks),
-        f"traversal order {few(order)} over {len(levels)} levels, for {rank} dimensions and block map {few(blocks)}",
+        f"traversal order {few(order)} and block map {few(blocks)} for {rank} dimensions, {len(levels)} levels",
     )
     sizes = [*shape, *(levels[order.index(rank + i)].dense_size for i in range(len(blocks)))]
     for whole, size in zip(blocks, sizes[rank:], strict=True):
