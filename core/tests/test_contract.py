@@ -173,6 +173,21 @@ def test_a_delegate_may_run_what_no_kernel_does():
     np.testing.assert_array_equal(feed(run, [X])[0], -X)
 
 
+def test_a_writer_of_a_variable_waits_for_its_readers():
+    """Also when they wait for a partition that ends after the writer."""
+    rows = Rows()
+    rows.tensor("x")
+    rows.tensor("state", variable=True)
+    rows.op("NEG", ["x"], ["a"])
+    rows.op("ADD", ["state", "a"], ["read"])
+    rows.op("COUNT", ["state", "x"], ["count"], writes=frozenset({0}))
+    rows.op("NEG", ["a"], ["b"])
+    run = runner(rows.graph(["x"], ["read", "count", "b"]), [plugin(basic())], delegates=(Flaky(),))
+    assert run.explain().owners == {"flaky": 2, "kernels": 2}
+    for got, want in zip(feed(run, [X]), [-X, X, X], strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_explain_is_text_and_data():
     rows, names = random_rows(1, 5)
     run = runner(rows.graph(["x", "y"], [names[-1]]), [plugin(basic())], delegates=(Flaky(refused={2}),))
