@@ -215,8 +215,8 @@ CORE = (
     Fault(
         "partition cycle check off",
         "core/src/sodalite/resolve.py",
-        "lowest += (lowest + parity) % 2",
-        "lowest = parity",
+        "lowest += (lowest + (unit[0] not in members)) % 2",
+        "lowest = int(unit[0] not in members)",
         ("core/tests/test_partition.py",),
     ),
     Fault(
@@ -250,7 +250,7 @@ CORE = (
     Fault(
         "pinned nodes fused",
         "core/src/sodalite/resolve.py",
-        "if ctx.pin(c.nodes[0]) is None and not _stateful",
+        "if ctx.pin(n) is None and not _stateful",
         "if not _stateful",
         (CONTRACT,),
     ),

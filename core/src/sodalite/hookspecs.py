@@ -1,4 +1,4 @@
-"""The four hooks of entry-point group ``sodalite.plugin.v1``. Hooks return values; a fifth needs two users."""
+"""The hooks of entry-point group ``sodalite.plugin.v1``; a fifth needs two users."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def sodalite_kernels() -> KernelSet:  # type: ignore[empty-body]
 
 @hookspec
 def sodalite_delegates(name: str, options: Mapping[str, Any]) -> Delegate | Unavailable | None:
-    """Return the delegate called *name*, Unavailable(why), or None. Asked only for delegates the caller names."""
+    """Return the delegate called *name*, Unavailable(why), or None."""
 
 
 @hookspec(firstresult=True)
 def sodalite_choose_kernel(node: NodeSpec, candidates: Sequence[str]) -> str | None:
-    """Return the plugin name to ask first for *node*, one of *candidates*, or None for the usual order."""
+    """Return the one of *candidates* to ask first for *node*, or None for the usual order."""
 
 
 @hookspec

@@ -60,15 +60,12 @@ class Sketch:
         """fed: tensors written from outside before each run, to be placed here; given: tensors that have memory
         already; results: tensors to be kept to the end beside those that later nodes read (default: graph outputs).
         """
-        resolved = resolve(ctx, nodes, known, delegates=delegates)
+        self.choices, self.specs, self.rest = resolve(ctx, nodes, known, delegates=delegates)
         self.fed = fed
         self.ctx = ctx
-        self.specs = resolved.specs
-        self.rest = resolved.rest
-        self.choices = resolved.choices
-        self.order = _in_order(ctx, [c for c in resolved.choices if c.kind != "folded"])
+        self.order = _in_order(ctx, [c for c in self.choices if c.kind != "folded"])
         self.given = frozenset(given)
-        later = {i for n in resolved.rest for i in n.inputs if i >= 0}
+        later = {i for n in self.rest for i in n.inputs if i >= 0}
         self.kept = frozenset(ctx.graph.outputs if results is None else results) | later
         self._place()
 

@@ -1,9 +1,4 @@
-"""Find, guard, register and list plugins.
-
-Finding is cheap: the ``entry_points.txt`` of installed distributions are read directly (importlib.metadata takes ten
-times as long, and stays for zips). A plugin that fails to import, or breaks its contract, is left out with one
-warning and stays listed; it never stops the others.
-"""
+"""Find, guard, register and list plugins. One that fails is left out with one warning, and stays listed."""
 
 from __future__ import annotations
 
@@ -28,7 +23,7 @@ FAMILY = "sodalite.plugin.v"
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """What is known of one plugin. state: "ready", "failed" or "left out"; why: for the last two."""
+    """state: "ready", or "failed" or "left out" and why."""
 
     name: str
     distribution: str = "-"
@@ -43,8 +38,6 @@ class PluginInfo:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One plugin's kernel for one operator, as a candidate."""
-
     plugin: str
     kernel: Kernel
 
@@ -52,32 +45,30 @@ class Offer:
 def entry_points(group: str, path: Iterable[str] | None = None) -> Iterator[tuple[str, str, str, str, str]]:
     """(group, name, value, distribution, version) of each entry point whose group starts with *group*.
 
-    path: folders to look in, by default sys.path. The first distribution of a name on the path wins.
+    path: by default sys.path; the first distribution of a name on it wins. Files are read as they are:
+    importlib.metadata takes ten times as long, and is for zips.
     """
     seen: set[str] = set()
     for folder in sys.path if path is None else path:
         for distribution, version, text in _texts(folder):
             key = distribution.lower().replace("-", "_").replace(".", "_")
-            if key in seen:
-                continue
-            seen.add(key)
             current = ""
-            for raw in text.splitlines() if group in text else ():
+            for raw in text.splitlines() if group in text and key not in seen else ():
                 line = raw.strip()
                 if line.startswith("["):
                     current = line.strip("[] ")
                 elif current.startswith(group) and "=" in line and line[0] not in "#;":
                     name, _, value = line.partition("=")
                     yield current, name.strip(), value.partition("[")[0].strip(), distribution.replace("_", "-"), version
+            seen.add(key)
 
 
 def _texts(folder: str) -> Iterator[tuple[str, str, str]]:
-    """(distribution, version, its entry_points.txt) of what is installed in *folder*."""
     try:
         names = sorted(os.listdir(folder or "."))
     except (OSError, ValueError):
         if os.path.isfile(folder):  # a zip; many installations name one that is not there
-            from importlib import metadata  # slow
+            from importlib import metadata
 
             for found in metadata.distributions(path=[folder]):
                 yield found.metadata["Name"] or "?", found.version, found.read_text("entry_points.txt") or ""
@@ -87,18 +78,17 @@ def _texts(folder: str) -> Iterator[tuple[str, str, str]]:
             distribution, _, version = name.rpartition(".")[0].partition("-")
             try:
                 with open(os.path.join(folder, name, "entry_points.txt"), "rb", buffering=0) as file:
-                    text = file.read().decode("utf-8", "replace")
+                    yield distribution, version or "?", file.read().decode("utf-8", "replace")
             except OSError:
-                text = ""
-            yield distribution, version or "?", text
+                yield distribution, "", ""
 
 
 class Registry:
     """The plugins of one installation, as a value. ``Registry.load()`` or ``Registry.of([...])``."""
 
     def __init__(self, found: Iterable[tuple[PluginInfo, object]], *, strict: bool = False) -> None:
-        """found: plugins; None for one to be imported."""
-        import pluggy  # not needed to import sodalite
+        """found: what is known of each plugin, and the plugin; None if it is to be imported."""
+        import pluggy
 
         from . import hookspecs
 
@@ -116,11 +106,8 @@ class Registry:
 
     @classmethod
     def load(cls) -> Registry:
-        """The installed plugins; found once a process and set of SODALITE_PLUGINS, SODALITE_STRICT_PLUGINS.
-
-        SODALITE_PLUGINS=a,b: only these are imported (empty: none). SODALITE_STRICT_PLUGINS=1: a plugin that is left
-        out is a PluginError.
-        """
+        """The installed plugins, found once. SODALITE_PLUGINS=a,b: only these are imported (empty: none).
+        SODALITE_STRICT_PLUGINS=1: a plugin that fails is a PluginError."""
         strict = os.environ.get("SODALITE_STRICT_PLUGINS", "") not in ("", "0")
         with _loading:
             return _loaded(os.environ.get("SODALITE_PLUGINS"), strict, *sys.path)
@@ -168,7 +155,6 @@ class Registry:
 
     @property
     def operators(self) -> frozenset[str]:
-        """Every operator that some plugin offers a kernel for."""
         return frozenset(self._offers) - {"fused:"}
 
     @property
@@ -176,17 +162,14 @@ class Registry:
         return tuple(p for p in self.plugins if p.state == "failed")
 
     def offers(self, op: str, only: Sequence[str] | None = None) -> list[Offer]:
-        """Who offers *op* ("fused:" for all fused kernels), best first.
-
-        only: plugin names allowed, in the order to ask them.
-        """
+        """Who offers *op* ("fused:" for all fused kernels), best first, or *only* these plugins in this order."""
         offers = self._offers.get(op, [])
         if only is None:
             return offers
         return sorted((o for o in offers if o.plugin in only), key=lambda o: only.index(o.plugin))
 
     def prepare(self, offer: Offer) -> Callable[[Any], Prepared]:
-        """The prepare function of *offer*, importing a lazy one. PluginError if that fails, each time alike."""
+        """Its prepare function, imported if lazy. PluginError if that fails, each time alike."""
         known = self._prepare.get(offer.kernel)
         if known is None:
             try:
@@ -203,7 +186,6 @@ class Registry:
         return next(p for p in self.plugins if p.name == name)
 
     def choose(self, node: NodeSpec, candidates: Sequence[str]) -> str | None:
-        """What the plugins' ``sodalite_choose_kernel`` says: a name among *candidates*, or None."""
         chosen: str | None = self._hook.sodalite_choose_kernel(node=node, candidates=tuple(candidates))
         if chosen is not None and chosen not in candidates:
             raise PluginError(f"sodalite_choose_kernel answered {chosen!r}; the candidates are {', '.join(candidates)}")
@@ -214,7 +196,6 @@ class Registry:
 
     @property
     def with_delegates(self) -> tuple[str, ...]:
-        """The plugins that may offer delegates."""
         return tuple(sorted(h.plugin_name for h in self._hook.sodalite_delegates.get_hookimpls()))
 
     def delegate(self, name: str, options: Mapping[str, Any] | None = None) -> Delegate:

@@ -1,8 +1,6 @@
 """Graph -> list[Choice]: who runs each node, with what it prepared, and who declined and why.
 
-Nodes are taken in execution order while all shapes are known. A node whose outputs are known only after running
-ends the segment: what follows is resolved when it has run. What depends on constants alone is computed at once.
-Delegates get convex groups of the nodes that they do not refuse; fused kernels are matched on what is left.
+In execution order while shapes are known; what follows a shape known only after running is resolved when it has run.
 """
 
 from __future__ import annotations
@@ -25,13 +23,11 @@ from .kernel import Buffers, GroupSpec, Limits, Member, Mode, NodeSpec, Prepared
 if TYPE_CHECKING:
     from .plugins import Offer, Registry
 
-FOLDED_NBYTES = 64 * 1024
-FOLDED_GROWTH = 16  # ... or this many times its constant inputs: a constant DEQUANTIZE or DENSIFY
+# What may be computed before running: so many bytes, or times its inputs (a constant DEQUANTIZE or DENSIFY).
+FOLDED_NBYTES, FOLDED_GROWTH = 64 * 1024, 16
 
 
 class Decline(NamedTuple):
-    """One candidate's no. who: a plugin or a delegate."""
-
     who: str
     why: str
     code: Reason = Reason.OTHER
@@ -42,8 +38,6 @@ class Decline(NamedTuple):
 
 
 class MissingNode(NamedTuple):
-    """A node that nobody runs."""
-
     node: Node
     graph: Graph
     inputs: tuple[TensorSpec | None, ...]
@@ -52,10 +46,9 @@ class MissingNode(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Choice:
-    """One step to be: a node, a fused group or a partition, and its owner.
+    """One step to be, and its owner. kind: "kernel", "fused", "delegate" or "folded" (computed once, no step).
 
-    kind: "kernel", "fused", "delegate" or "folded" (computed once, no step). reads, makes: tensor indices in the
-    order of the step's buffers (-1: omitted); a group's are those that cross its border.
+    reads, makes: tensors in the order of the step's buffers (-1: omitted).
     """
 
     nodes: tuple[Node, ...]
@@ -89,7 +82,7 @@ class Choice:
 
 
 def where(*nodes: Node) -> str:
-    """How messages call nodes: ``node 12 CONV_2D "mobilenet/conv_3"``, ``nodes 3-7``."""
+    """Nodes in messages: ``node 12 CONV_2D "mobilenet/conv_3"``, ``nodes 3-7``."""
     node = nodes[0]
     if len(nodes) > 1:
         return f"nodes {node.index}-{nodes[-1].index}"
@@ -98,13 +91,8 @@ def where(*nodes: Node) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user asked of an interpreter.
-
-    kernels: plugins allowed, in the order to ask them; pin: operator or node index -> the one plugin to run it;
-    delegates: asked in this order; keep_all: every tensor keeps memory of its own; strict: an error if a node that a
-    delegate was asked for runs elsewhere; on_delegate_error: "fallback" or "raise"; check: guard bytes, poisoned
-    memory and input checksums.
-    """
+    """What the user asked of an interpreter (docs/api.md). keep_all: every tensor keeps memory of its own; check:
+    guard bytes, poisoned memory and input checksums."""
 
     mode: Mode = Mode()
     kernels: tuple[str, ...] | None = None
@@ -119,8 +107,8 @@ class Settings:
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """What resolving needs beside the graph. demoted: (delegate, node index) -> why it is not asked again;
-    shaped: tensors whose known value hangs on a shape, so that nothing made of it may be kept with the model."""
+    """demoted: (delegate, node index) -> why it is not asked again; shaped: tensors whose known value hangs on a
+    shape, so that nothing made of it may be kept with the model."""
 
     graph: Graph
     registry: Registry
@@ -136,17 +124,14 @@ class Context:
         return pin.get(node.index, pin.get(node.op))
 
     def keep(self, nodes: Sequence[Node], who: str, key: Any, make: Callable[[], Any]) -> Any:
-        """make(), once a model and for *who* alone, if the nodes' inputs are no more than constants of the file."""
+        """make(), once a model and for *who* alone unless it hangs on shapes."""
         if any(i in self.shaped for n in nodes for i in n.inputs):
             return make()
         return self.packed((self.graph.index, *(n.index for n in nodes), self.settings.mode, who, key), make)
 
 
 def blame(error: BaseException, place: str, what: str, kind: type[SodaliteError] = KernelError) -> NoReturn:
-    """Raise *error* as one that says where: plugins may raise anything, SystemExit too.
-
-    Ctrl-C and MemoryError pass; errors of ours get *place* in front unless they name a node already.
-    """
+    """Raise *error* as one that says where. Ctrl-C, MemoryError and errors of ours that name a node pass."""
     text = cause(error)
     if isinstance(error, MemoryError) or (isinstance(error, SodaliteError) and text.startswith("node")):
         raise error
@@ -160,7 +145,6 @@ def _at(tensors: Any, indices: Sequence[int]) -> tuple[TensorSpec | None, ...]:
 
 
 def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], who: str = "") -> NodeSpec:
-    """The node as *who*, a plugin or a delegate, sees it."""
     tensors = ctx.graph.tensors
     return NodeSpec(
         op=node.op,
@@ -180,12 +164,11 @@ def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], who: str 
 
 
 def group_of(ctx: Context, nodes: Sequence[Node], specs: Mapping[int, TensorSpec], who: str) -> GroupSpec:
-    """The nodes as one GroupSpec. Constants are seen through the members' specs, not as inputs."""
+    """*nodes* as one; constants are seen through its members, not as inputs."""
     graph = ctx.graph
     inside = {n.index for n in nodes}
     made = dict.fromkeys(i for n in nodes for i in n.outputs)
     read = dict.fromkeys(i for n in nodes for i in n.inputs if i >= 0 and i not in made and specs[i].data is None)
-    # what others read, the graph's outputs, and what nobody reads
     left = [i for i in made if i in graph.outputs or not inside.issuperset(graph.readers.get(i) or (-1,))]
     return GroupSpec(
         members=tuple(spec_of(ctx, n, specs, who) for n in nodes),
@@ -201,7 +184,7 @@ def group_of(ctx: Context, nodes: Sequence[Node], specs: Mapping[int, TensorSpec
 
 
 def attempt(ctx: Context, offer: Offer, spec: NodeSpec | GroupSpec, place: str, declined: list[Decline]) -> Prepared | None:
-    """What *offer* prepares; None, with the reason in *declined*, if it says Unsupported or cannot be loaded."""
+    """What *offer* prepares; None, and the reason in *declined*, if it cannot."""
     try:
         prepare = ctx.registry.prepare(offer)
     except PluginError as error:
@@ -241,29 +224,22 @@ def _fault(prepared: object, spec: NodeSpec | GroupSpec) -> str:
     return ""
 
 
-@dataclass(slots=True, eq=False)
-class Resolved:
-    """choices in file order (groups where their last node stands); specs: every tensor known so far; rest: the nodes
-    from the first one that waits for a shape."""
+def resolve(
+    ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec], *, delegates: bool = True
+) -> tuple[list[Choice], dict[int, TensorSpec], Sequence[Node]]:
+    """Choices for *nodes* in file order, a group where its last node stands; all specs known then; and the nodes from
+    the first one that waits for a shape.
 
-    choices: list[Choice]
-    specs: dict[int, TensorSpec]
-    rest: Sequence[Node]
-
-
-def resolve(ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec], *, delegates: bool = True) -> Resolved:
-    """Resolve *nodes*, which are in execution order, as far as shapes are known.
-
-    known: specs of the tensors that exist already, with current shapes. UnsupportedOpError lists every node that
-    nobody takes.
+    known: specs of the tensors that exist already. UnsupportedOpError lists every node that nobody takes.
     """
     specs = dict(known)
     choices: dict[int, Choice | None] = {}
     missing: list[MissingNode] = []
     for node in nodes:
-        if not missing and any(i >= 0 and specs[i].shape is None for i in node.inputs):
+        waits = any(i >= 0 and specs[i].shape is None for i in node.inputs)
+        if waits and not missing:
             break
-        choice = choices[node.index] = _one(ctx, node, specs, missing)
+        choice = choices[node.index] = _one(ctx, node, specs, missing, waits)
         if choice is None:
             specs.update((i, ctx.graph.tensors[i]) for i in node.outputs)
             continue
@@ -290,7 +266,7 @@ def resolve(ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec]
         lines = [f"  {c}: {'; '.join(map(str, c.declined)) or 'not claimed'}" for c in left[:20]]
         lines += [f"  and {len(left) - 20} more"] * (len(left) > 20)
         raise DelegateError("\n".join([f"strict: {len(left)} nodes would run on kernels", *lines]))
-    return Resolved(fused(ctx, taken, specs), specs, rest)
+    return fused(ctx, taken, specs), specs, rest
 
 
 def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer]:
@@ -313,12 +289,14 @@ def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer
     return taken
 
 
-def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: list[MissingNode]) -> Choice | None:
+def _one(
+    ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: list[MissingNode], waits: bool
+) -> Choice | None:
     declined: list[Decline] = []
     offers = _candidates(ctx, node, declined)
+    if waits and offers:  # for a node nobody runs
+        return None
     spec = spec_of(ctx, node, specs)
-    if missing and offers and any(t is not None and t.shape is None for t in spec.inputs):
-        return None  # its shapes hang on a node nobody runs
     if len(offers) > 1 and ctx.pin(node) is None and ctx.settings.kernels is None:
         first = ctx.registry.choose(spec, [o.plugin for o in offers])
         offers = sorted(offers, key=lambda o: o.plugin != first)
@@ -338,55 +316,47 @@ def _one(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], missing: lis
 
 def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
     """Enter the outputs' shapes, and their values where they are known before running."""
-    node, prepared, made = choice.nodes[0], choice.prepared, []
-    for i, shape in zip(node.outputs, prepared.outputs, strict=True):
-        tensor = ctx.graph.tensors[i]
-        known = None if shape is None else tuple(map(int, shape))
-        if known is not None:
-            what = f'{where(node)}: output "{printable(tensor.name)}" {list(known)} {tensor.dtype}'
-            ctx.settings.limits.admit(nbytes(known, tensor.dtype), what)
-        specs[i] = replace(tensor, shape=known)
-        made.append(specs[i])
+    node, prepared = choice.nodes[0], choice.prepared
+    made = [replace(ctx.graph.tensors[i], shape=s and tuple(map(int, s))) for i, s in zip(node.outputs, prepared.outputs, strict=True)]
+    for t in made:
+        if t.shape is not None:
+            what = f'{choice}: output "{printable(t.name)}" {list(t.shape)} {t.dtype}'
+            ctx.settings.limits.admit(nbytes(t.shape, t.dtype), what)
+        specs[t.index] = t
     values = dict(prepared.values)
     shaped = bool(values) or not ctx.shaped.isdisjoint(node.inputs)
-    if len(values) < len(made) and foldable(ctx, choice, made):
-        values = ctx.keep((node,), f"folded by {choice.owner}", None, partial(fold, choice, made))
+    if len(values) < len(made) and not _stateful(ctx, node, choice) and _foldable(choice.spec.inputs, made):
+        values = ctx.keep((node,), f"folded by {choice.owner}", None, partial(_fold, choice, made))
     for i, value in values.items():
-        array = np.ascontiguousarray(value, memory_dtype(made[i].dtype)).reshape(np.shape(value))
+        array = np.asarray(value, memory_dtype(made[i].dtype), "C").view()
         array.flags.writeable = False
         specs[node.outputs[i]] = replace(made[i], data=array, shape=array.shape, source=None)
-    if values:
-        if shaped:
-            ctx.shaped.update(node.outputs)
-        if len(values) == len(made):
-            choice.kind = "folded"
+    if values and shaped:
+        ctx.shaped.update(node.outputs)
+    if made and len(values) == len(made):
+        choice.kind = "folded"
 
 
 def _stateful(ctx: Context, node: Node, choice: Choice | None) -> bool:
-    """Whether it touches variables, subgraphs or other state."""
     variable = any(i >= 0 and ctx.graph.tensors[i].variable for i in (*node.inputs, *node.outputs))
     return variable or bool(node.writes or node.subgraphs or (choice and choice.prepared.effects))
 
 
-def foldable(ctx: Context, choice: Choice, made: Sequence[TensorSpec]) -> bool:
-    known = [t.data for t in choice.spec.inputs if t is not None]
-    if not known or not made or _stateful(ctx, choice.nodes[0], choice) or any(t.shape is None or t.dtype in OBJECTS for t in made):
-        return False
+def _foldable(inputs: Sequence[TensorSpec | None], made: Sequence[TensorSpec]) -> bool:
+    known = [t.data for t in inputs if t]
     given = [data.nbytes for data in known if data is not None]
-    total = sum(nbytes(t.shape or (), t.dtype) for t in made)
-    return len(given) == len(known) and total <= max(FOLDED_NBYTES, FOLDED_GROWTH * sum(given))
+    if not given or len(given) < len(known) or any(t.shape is None or t.dtype in OBJECTS for t in made):
+        return False
+    return sum(nbytes(t.shape or (), t.dtype) for t in made) <= max(FOLDED_NBYTES, FOLDED_GROWTH * sum(given))
 
 
-def fold(choice: Choice, made: Sequence[TensorSpec]) -> dict[int, Array]:
+def _fold(choice: Choice, made: Sequence[TensorSpec]) -> dict[int, Array]:
+    inputs = tuple(t.data if t else None for t in choice.spec.inputs)
     outputs = tuple(np.zeros(t.shape or (), memory_dtype(t.dtype)) for t in made)
-    inputs = tuple(None if t is None else t.data for t in choice.spec.inputs)
-
-    def emit(i: int, array: Array) -> None:
-        np.copyto(outputs[i], array)
-
+    scratch = np.empty(choice.prepared.scratch, np.uint8)
     try:
         with np.errstate(all="ignore"):
-            choice.prepared.bind(Buffers(inputs, outputs, np.empty(choice.prepared.scratch, np.uint8), emit))()
+            choice.prepared.bind(Buffers(inputs, outputs, scratch, lambda i, array: np.copyto(outputs[i], array)))()
     except BaseException as error:
         blame(error, str(choice), f"kernel of '{choice.owner}' failed")
     return dict(enumerate(outputs))
@@ -398,16 +368,12 @@ def _unlike(prepared: Prepared, group: GroupSpec) -> str:
 
 
 def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) -> list[Choice]:
-    """*choices* with matched groups replaced, each where its root stood.
-
-    By highest quality, a longer match breaking ties; never in the place of better single kernels, nor where a member
-    is pinned or touches state, or tensors are kept.
-    """
+    """*choices* with matched groups replaced: by quality, then length; never in the place of better single kernels."""
     offers = ctx.registry.offers("fused:", ctx.settings.kernels)
     if not offers or ctx.settings.keep_all:
         return choices
-    single = {c.index: c for c in choices if c.kind == "kernel" and None not in c.prepared.outputs}
-    free = {i: c for i, c in single.items() if ctx.pin(c.nodes[0]) is None and not _stateful(ctx, c.nodes[0], c)}
+    alone = [(c.nodes[0], c) for c in choices if c.kind == "kernel" and None not in c.prepared.outputs]
+    free = {n.index: c for n, c in alone if ctx.pin(n) is None and not _stateful(ctx, n, c)}
     found = []
     for offer in offers:
         if ctx.settings.mode.arithmetic in offer.kernel.arithmetic:
@@ -419,8 +385,7 @@ def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) 
     for *_, offer, nodes in sorted(found, key=lambda f: f[:4]):
         if any(n.index in taken for n in nodes):
             continue
-        root = free[nodes[-1].index]
-        op = offer.kernel.op
+        root, op = free[nodes[-1].index], offer.kernel.op
         group = group_of(ctx, nodes, specs, f"{offer.plugin}:{op}")
         declined: list[Decline] = []
         prepared = attempt(ctx, offer, group, f"{where(*nodes)} {op}", declined)
@@ -435,10 +400,7 @@ def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) 
 
 
 def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Collection[int]) -> list[Node] | None:
-    """The nodes that *pattern* covers with its last member at *root*, in file order; None if it does not.
-
-    Every inner tensor has one reader, and is no output of the graph.
-    """
+    """The nodes that *pattern* covers with its last member at *root*, if inner tensors have one reader each."""
     bound = {pattern[-1].label: root}
     for member in reversed(pattern):
         node = bound.get(member.label)
@@ -457,10 +419,7 @@ def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Collecti
 
 
 def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], specs: Mapping[int, TensorSpec]) -> None:
-    """Put the partitions of *delegate* into *choices* (node index -> choice, None where nobody runs it yet).
-
-    A partition stands where its last node stood; None where the others did.
-    """
+    """Put partitions of *delegate* into *choices* (node index -> choice, or None), each where its last node stood."""
     owner = {n.index: c for c in choices.values() if c for n in c.nodes}
     nodes = [ctx.graph.nodes[i] for i in choices]
     declines = {n.index: no for n in nodes if (no := _refusal(ctx, delegate, n, owner.get(n.index), specs))}
@@ -532,35 +491,28 @@ def _compiled(ctx: Context, delegate: Delegate, nodes: Sequence[Node], specs: Ma
     return Choice(tuple(nodes), "delegate", delegate.name, 0, (), group, prepared)
 
 
-# what may run as one step, and the order of steps ------------------------------------------------------------------
-
 Edges = Mapping[int, Collection[int]]  # node -> the nodes that must run before it
 
 
 def convex_groups(units: Sequence[tuple[int, ...]], before: Edges, members: Collection[int]) -> list[list[int]]:
-    """Groups of *members* that no path leaves and enters again, each ascending, in an order they can run in.
+    """Groups of *members* that no path leaves and enters again. units: what runs as one, in order.
 
-    units: nodes that run as one, in an order they can run in. A member takes the lowest even level, any other unit the
-    lowest odd one, that is not below its predecessors'. Edges never go down a level, so a path that leaves an even
-    level cannot return to it.
+    A member takes the lowest even level, any other unit the lowest odd one, that is not below its predecessors'.
+    Edges never go down a level: a path that leaves one cannot return to it.
     """
     level: dict[int, int] = {}
     groups: dict[int, list[int]] = {}
     for unit in units:
         lowest = max((level[p] for n in unit for p in before.get(n, ()) if p in level), default=0)
-        parity = 0 if unit[0] in members else 1
-        lowest += (lowest + parity) % 2
-        level.update(dict.fromkeys(unit, lowest))
-        if parity == 0:
-            groups.setdefault(lowest, []).extend(unit)
-    return [sorted(groups[k]) for k in sorted(groups)]
+        lowest += (lowest + (unit[0] not in members)) % 2
+        for node in unit:
+            level[node] = lowest
+            groups.setdefault(lowest, []).append(node)
+    return [sorted(groups[k]) for k in sorted(groups) if k % 2 == 0]
 
 
 def ordered(units: Sequence[tuple[int, ...]], before: Edges) -> list[int]:
-    """Positions of *units* in an order in which each runs after all it depends on; file order where free.
-
-    units: disjoint groups of nodes. ValueError if they depend on each other in a cycle.
-    """
+    """Positions of *units*, each after all it depends on; file order where free. ValueError if there is a cycle."""
     home = {node: place for place, unit in enumerate(units) for node in unit}
     needs = {place: {home[p] for n in unit for p in before.get(n, ()) if p in home} - {place} for place, unit in enumerate(units)}
     sorter = TopologicalSorter(needs)
@@ -576,9 +528,9 @@ def ordered(units: Sequence[tuple[int, ...]], before: Edges) -> list[int]:
 
 
 def dependencies(graph: Graph, nodes: Sequence[Node], choices: Collection[Choice]) -> dict[int, set[int]]:
-    """For each node, the nodes of *nodes* that must run before it: producers of its inputs, writers of the variables it
-    touches, and if it writes one or has effects, all that touched it, or had effects, before."""
-    updates: dict[int, set[int]] = {}  # node -> variables, -1 for effects
+    """For each node, those of *nodes* that must run before it: producers of its inputs, and writers of variables it
+    touches; before a writer also readers. Effects write variable -1."""
+    updates: dict[int, set[int]] = {}
     for c in choices:
         for node in c.nodes:
             updates[node.index] = {c.reads[k] for k in c.prepared.writes} | ({-1} if c.prepared.effects else set())
