@@ -4,8 +4,7 @@
     model = sodalite.load("model.tflite")
     result = model(array)
 
-``sodalite.Interpreter`` has the interface of ``tf.lite.Interpreter``. Names are imported when first used: importing
-this package loads neither a plugin nor the plugin machinery.
+``sodalite.Interpreter`` has the interface of ``tf.lite.Interpreter``. Names are imported when first used.
 """
 
 from __future__ import annotations
@@ -52,4 +51,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*{*globals(), *__all__}]

@@ -1,6 +1,4 @@
-"""``python -m sodalite``: the ``sodalite`` command, which the package sodalite-tools holds."""
-
-from __future__ import annotations
+"""``python -m sodalite``: the ``sodalite`` command of the package sodalite-tools."""
 
 import sys
 
@@ -8,14 +6,13 @@ import sys
 def main() -> int:
     """Run the command; 2, and what to install, if it is not there."""
     try:
-        from sodalite_tools.main import main as command  # noqa: PLC0415  an optional package
+        from sodalite_tools.main import main as command
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "sodalite_tools":
+        if not str(error.name).startswith("sodalite_tools"):
             raise
         print("the sodalite command is in another package: pip install sodalite-tools", file=sys.stderr)
         return 2
-    result = command()
-    return result if isinstance(result, int) else 0
+    return command()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""How callers run models: ``Interpreter``, with the interface of ``tf.lite.Interpreter`` and
-``ai_edge_litert.interpreter``, and ``load``, the short way; both over a Runner.
-"""
+"""Running models: ``Interpreter``, with TFLite's interface, and ``load``, the short way."""
 
 # ruff: noqa: SLF001  the interpreter, seen from its own module
 from __future__ import annotations
@@ -17,7 +15,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,7 +24,7 @@ from .dtypes import DTYPES, OBJECTS, memory_dtype
 from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Quant, Shape, Sparsity, TensorSpec
 from .kernel import GENERATIONS, Limits, Mode, Quality
-from .model import Model, open_model
+from .model import Model, Source, open_model
 from .plan import Observer
 from .plugins import Registry
 from .resolve import Settings
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 STATE = OBJECTS - {"string"}
 
 
@@ -51,14 +50,11 @@ class OpResolverType(enum.Enum):
 def load_delegate(
     library: str, options: Mapping[str, Any] | None = None, *, registry: Registry | None = None
 ) -> Delegate:
-    """The delegate called *library*, from an installed plugin; whoever calls this closes it.
-
-    DelegateLoadError, also a ValueError, if no plugin offers it here, or *library* is a C delegate library.
-    """
+    """The delegate called *library*, from an installed plugin; whoever calls this closes it. DelegateLoadError if there is none."""
     name = os.fspath(library)
     if re.search(r"[/\\]|\.(so|dll|dylib)\b", name):
         raise DelegateLoadError(
-            f"{quoted([name])} is a C delegate library, which Sodalite does not load: name a plugin's delegate, or leave it out"
+            f"{quoted(name)} is a C delegate library, which Sodalite does not load: name a plugin's delegate, or leave it out"
         )
     try:
         return (Registry.load() if registry is None else registry).delegate(name, options)
@@ -67,7 +63,7 @@ def load_delegate(
 
 
 def _exclusive(method: F) -> F:
-    """One thread at a time: the second gets an error, never a race."""
+    """One thread at a time: the second gets an error."""
 
     @functools.wraps(method)
     def guarded(self: Interpreter, *args: Any, **named: Any) -> Any:
@@ -84,7 +80,7 @@ def _exclusive(method: F) -> F:
 
 
 class _Held:
-    """Base of one view given out by ``tensor()``: lives as long as the view and everything made from it."""
+    """Base of one view: lives as long as the view and everything made from it."""
 
     def __init__(self, array: Array, what: str) -> None:
         self.array, self.what = array, what
@@ -94,11 +90,10 @@ class _Held:
 class Interpreter:
     """Runs one model, for one thread at a time; docs/api.md has all arguments.
 
-    model_path: a path, mapped read-only, or an open Model to share; or model_content: bytes, or another buffer.
-    kernels: plugins allowed, in the order to ask them. pin: operator or node index -> the plugin to run it. delegates:
-    names, ``(name, options)`` pairs, Delegate objects, or "auto"; by default what the variable SODALITE_DELEGATES lists.
-    mode, arithmetic: how to compute. ModelError if the model cannot be read; UnsupportedOpError, at
-    ``allocate_tensors``, if nothing runs some operator.
+    model_path: a path, mapped read-only, or an open Model to share; model_content: bytes, or another buffer. kernels:
+    plugins allowed, in the order to ask them. pin: operator or node index -> plugin. delegates: names, ``(name,
+    options)`` pairs, Delegate objects, or "auto"; by default those in SODALITE_DELEGATES. mode, arithmetic: how to
+    compute. ModelError if the model cannot be read; UnsupportedOpError, at ``allocate_tensors``, if nothing runs it.
     """
 
     def __init__(
@@ -134,47 +129,53 @@ class Interpreter:
         resolver = experimental_op_resolver_type
         mode = mode or Mode()
         mode = replace(mode, arithmetic=arithmetic or mode.arithmetic, threads=num_threads or mode.threads)
-        choices: dict[str, tuple[Any, Iterable[Any]]] = {
-            "experimental_op_resolver_type": (resolver, OpResolverType),
-            "on_delegate_error": (on_delegate_error, ("fallback", "raise")),
-            "arithmetic": (mode.arithmetic, GENERATIONS),
-        }
-        for name, (given, allowed) in choices.items():
-            if given not in tuple(allowed):
+        for name, given, allowed in (
+            ("experimental_op_resolver_type", resolver, [*OpResolverType]),
+            ("on_delegate_error", on_delegate_error, ["fallback", "raise"]),
+            ("arithmetic", mode.arithmetic, [*GENERATIONS]),
+        ):
+            if given not in allowed:  # type: ignore[operator]
                 raise ValueError(f"{name} is one of {', '.join(map(str, allowed))}; got {given!r}")
 
         registry = Registry.load() if registry is None else registry
-        if kernels is None and resolver is OpResolverType.BUILTIN_REF:
-            kernels = _without_simd(registry)
+        if isinstance(kernels, str):
+            kernels = (kernels,)
+        elif kernels is None and resolver is OpResolverType.BUILTIN_REF:
+            offers = sorted((o.kernel.quality, o.plugin) for op in (*registry.operators, "fused:") for o in registry.offers(op))
+            fast = {plugin for quality, plugin in offers if quality > Quality.PORTABLE}
+            kernels = dict.fromkeys(plugin for _, plugin in offers if plugin not in fast)
         wanted: list[Any] = list(experimental_delegates or ())
         if delegates is not None:
             wanted += [delegates] if isinstance(delegates, str) else delegates
         elif experimental_delegates is None and resolver is not OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES:
             wanted += filter(None, map(str.strip, os.environ.get("SODALITE_DELEGATES", "").split(",")))
 
-        ends = ExitStack()  # last in, first out: delegates go before the memory they work in, memory before the file
-        self._release = weakref.finalize(self, ends.close)
-        if isinstance(model_path, Model):
-            self._model = model_path  # shared, not closed here
-        else:
-            source: Any = model_path if named else model_content
-            self._model = ends.enter_context(closing(open_model(source, copy=copy)))
-        self._runners: dict[int, Runner] = {}  # they keep it themselves, to share memory
-        ends.callback(_forget, self._runners)
-        chosen = []
-        try:
+        with ExitStack() as ends:  # last in, first out: delegates go before the memory they work in, then the file
+            if isinstance(model_path, Model):
+                self._model = model_path  # shared, not closed here
+            else:
+                source: Any = model_path if named else model_content
+                self._model = ends.enter_context(closing(open_model(source, copy=copy)))
+            self._runners: dict[int, Runner] = {}  # they keep it themselves, to share memory
+            ends.callback(_forget, self._runners)
+            chosen = []
             for item in wanted:
+                name, options = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
                 if isinstance(item, Delegate):
                     chosen.append(item)
-                elif made := _delegate(registry, item):
-                    chosen.append(ends.enter_context(closing(made)))
-        except BaseException:
-            self._release()
-            raise
+                elif not isinstance(name, str):
+                    raise ValueError(f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}')
+                else:
+                    try:
+                        chosen.append(ends.enter_context(closing(load_delegate(name, options, registry=registry))))
+                    except DelegateLoadError:
+                        if name != "auto":
+                            raise
+            self._release = weakref.finalize(self, ends.pop_all().close)
         self._registry = registry
         self._settings = Settings(
             mode=mode,
-            kernels=(kernels,) if isinstance(kernels, str) else None if kernels is None else tuple(kernels),
+            kernels=None if kernels is None else tuple(kernels),
             pin=dict(pin or {}),
             delegates=tuple(chosen),
             keep_all=bool(experimental_preserve_all_tensors),
@@ -195,7 +196,7 @@ class Interpreter:
 
     @_exclusive
     def close(self) -> None:
-        """Release delegates, memory and the file; views given out stay valid. May be called twice."""
+        """Release delegates, memory and the file; views given out stay valid."""
         if self._running:
             self._free("close")
         self._release()
@@ -214,16 +215,16 @@ class Interpreter:
     @_exclusive
     def allocate_tensors(self) -> None:
         """Choose a kernel for every node and place all memory: needed first, and after a resize."""
-        self._allocate(self._runner(0))
+        self._allocate(0)
 
     @_exclusive
     def invoke(self, observe: Observer | None = None) -> None:
-        """Run the model. observe(choice, outputs, ns) is called after each step; the results are the same."""
+        """Run the model; observe(choice, outputs, ns) is called after each step."""
         self._run(self._runner(0), observe)
 
     @_exclusive
     def resize_tensor_input(self, input_index: int, tensor_size: Iterable[int], strict: bool = False) -> None:
-        """Give an input another shape. strict: only dimensions that ``shape_signature`` shows as -1 may change."""
+        """Give an input another shape; if strict, only where ``shape_signature`` is -1."""
         self._resize(self._runner(0), input_index, tensor_size, strict=strict)
 
     @_exclusive
@@ -236,15 +237,12 @@ class Interpreter:
 
     @_exclusive
     def set_tensor(self, tensor_index: int, value: Any) -> None:
-        """Copy *value* into an input or variable tensor: an array of its dtype, or numbers that fit. Else ShapeError."""
+        """Copy *value* into an input or variable: an array of its dtype, or numbers that fit. Else ShapeError."""
         self._set(self._runner(0), tensor_index, value)
 
     @_exclusive
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> Any:
-        """A copy of a tensor's value: an array; for shape () a numpy scalar, for a resource None.
-
-        NoValueError for an intermediate tensor whose memory was used again.
-        """
+        """A copy of a tensor's value: an array; for shape () a numpy scalar, for a resource None. NoValueError if overwritten."""
         return self._get(self._runner(subgraph_index), tensor_index)
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
@@ -269,19 +267,18 @@ class Interpreter:
         return len(self._model.graphs)
 
     def get_signature_list(self) -> dict[str, dict[str, list[str]]]:
-        """``{key: {"inputs": [names], "outputs": [names]}}``; empty if the model has no signatures."""
-        full = self._get_full_signature_list()
-        return {key: {side: list(names) for side, names in both.items()} for key, both in full.items()}
+        """``{key: {"inputs": [names], "outputs": [names]}}``."""
+        entries = _signatures(self._model).items()
+        return {key: {"inputs": [*e.inputs], "outputs": [*e.outputs]} for key, e in entries}
 
     def get_signature_runner(self, signature_key: str | None = None) -> SignatureRunner:
         """A callable for one signature; the key may be left out if there is exactly one. ValueError lists them."""
-        known = _signatures(self._model)
+        known: Mapping[Any, Entry] = _signatures(self._model)
         if signature_key is None and len(known) == 1:
             (signature_key,) = known
-        if signature_key is None or signature_key not in known:
-            asked = "no signature_key was given" if signature_key is None else f"no signature {quoted([signature_key])}"
-            raise _unsigned(asked, known)
-        return SignatureRunner(self, signature_key, known[signature_key])
+        if signature_key not in known:
+            raise _unsigned(f"no signature {quoted(signature_key)}" if signature_key else "no signature_key was given", known)
+        return SignatureRunner(self, f"signature {quoted(str(signature_key))}", known[signature_key])
 
     @property
     def experimental_compress_quantization_zero_points(self) -> bool:
@@ -294,7 +291,7 @@ class Interpreter:
 
     @_exclusive
     def memory(self, subgraph_index: int = 0) -> Memory:
-        """Bytes by kind: arena, scratch, variables, weights, packed, outputs. Nothing needs to be allocated."""
+        """Bytes by kind: arena, scratch, variables, weights, packed, outputs."""
         return self._runner(subgraph_index).memory()
 
     # Private names that are used in the wild
@@ -309,17 +306,15 @@ class Interpreter:
         return tensor_details(graph, spec, runner.shape(spec.index) if runner else spec.shape, compress=self._compress)
 
     def _get_full_signature_list(self) -> dict[str, dict[str, dict[str, int]]]:
-        return {key: e.indices() for key, e in _signatures(self._model).items()}
+        entries = _signatures(self._model).items()
+        return {key: {"inputs": _indices(e.inputs), "outputs": _indices(e.outputs)} for key, e in entries}
 
-    # What the methods above are made of: callers hold the lock
+    # Callers hold the lock
 
     def _graph(self, index: int) -> Graph:
         if not self._release.alive:
             raise RuntimeError("the interpreter is closed: make a new one")
-        graphs = self._model.graphs
-        if not 0 <= operator.index(index) < len(graphs):
-            raise ValueError(f"there is no subgraph {index}; the model has {len(graphs)}, numbered from 0")
-        return graphs[index]
+        return _item(self._model.graphs, index, "subgraph")
 
     def _runner(self, index: int) -> Runner:
         return self._runners.get(index) or Runner(
@@ -335,24 +330,22 @@ class Interpreter:
         raise RuntimeError(f'the interpreter is in use by thread "{name}": give each thread its own, or use sodalite.load(...)')
 
     def _free(self, doing: str) -> None:
-        """Refuse to move memory under views, or while running."""
         if self._running:
             raise RuntimeError(f"cannot {doing} inside invoke()")
         if self._held:
             gc.collect()  # views in dead cycles
-        if names := ", ".join(sorted({held.what for held in self._held})):
-            raise RuntimeError(
-                f"cannot {doing}: views of {names} are held; keep the function that tensor() returned, or copy the view"
-            )
+            if names := ", ".join(sorted({held.what for held in self._held})):
+                hint = "keep the function that tensor() returned, or copy the view"
+                raise RuntimeError(f"cannot {doing}: views of {names} are held; {hint}")
 
-    def _allocate(self, runner: Runner) -> None:
+    def _allocate(self, graph: int) -> None:
+        runner = self._runner(graph)
         self._free("allocate")
         if not runner.allocated:  # nothing changed: inputs and variables keep their values, as in TFLite
             runner.allocate()
 
     def _run(self, runner: Runner, observe: Observer | None = None) -> None:
-        if self._held or self._running:
-            self._free("run")
+        self._free("run")
         self._running = True
         try:
             runner.run(observe)
@@ -365,9 +358,9 @@ class Interpreter:
             shape = tuple(map(operator.index, size))
         except TypeError:
             raise ShapeError(f"{called(spec)}: a shape is a list of ints, got {size!r}") from None
-        allowed = runner.shape(spec.index) if spec.signature is None else spec.signature
+        allowed = spec.signature or runner.shape(spec.index)
         if strict and not admits(allowed, shape):
-            raise ShapeError(f"{called(spec)}: only dimensions shown as -1 may change; shape is {allowed}, got {shape}")
+            raise ShapeError(f"{called(spec)}: shape is {allowed}, got {shape}; only -1 may change")
         self._free("resize")
         runner.resize(spec.index, shape)
 
@@ -386,13 +379,13 @@ class Interpreter:
 
     @_exclusive
     def _call(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Set, run and get by name; resized and allocated only where shapes changed."""
+        """Set, run and get by name; resized only where shapes changed."""
         runner = self._runner(entry.graph)
         arrays = {entry.inputs[n].index: fit(value, entry.inputs[n]) for n, value in values.items()}
         for i, array in arrays.items():
             if array.shape != runner.shape(i):
                 self._resize(runner, i, array.shape)
-        self._prepare(entry.graph)
+        self._allocate(entry.graph)
         for i, array in arrays.items():
             self._set(runner, i, array)
         self._run(runner)
@@ -413,36 +406,11 @@ class Interpreter:
         self._held.add(held)
         return np.asarray(held)
 
-    def _prepare(self, graph: int) -> None:
-        if not (runner := self._runner(graph)).allocated:
-            self._allocate(runner)
-
     @_exclusive
     def _restart(self) -> None:
-        """Fresh state: runners are made again when they are needed."""
         self._free("reset")
         _forget(self._runners)
         self._state.clear()
-
-
-def _delegate(registry: Registry, item: Any) -> Delegate | None:
-    """What a name, or a pair of name and options, stands for; None if "auto" finds nothing."""
-    name, options = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
-    if not isinstance(name, str):
-        raise ValueError(f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}')
-    try:
-        return load_delegate(name, options, registry=registry)
-    except DelegateLoadError:
-        if name == "auto":
-            return None
-        raise
-
-
-def _without_simd(registry: Registry) -> tuple[str, ...]:
-    """The plugins that offer nothing above Quality.PORTABLE, reference kernels first."""
-    offers = sorted((o.kernel.quality, o.plugin) for op in (*registry.operators, "fused:") for o in registry.offers(op))
-    fast = {plugin for quality, plugin in offers if quality > Quality.PORTABLE}
-    return tuple(dict.fromkeys(plugin for _, plugin in offers if plugin not in fast))
 
 
 def _forget(runners: dict[int, Runner]) -> None:
@@ -458,13 +426,17 @@ def _value(runner: Runner, spec: TensorSpec) -> Array:
 
 
 def _tensor(graph: Graph, index: int) -> TensorSpec:
+    return _item(graph.tensors, index, "tensor")
+
+
+def _item(items: Sequence[T], index: int, what: str) -> T:
     try:
         place = operator.index(index)
     except TypeError:
-        raise TypeError(f"a tensor is named by its index, an int, got {index!r}; get_input_details() lists them") from None
-    if not 0 <= place < len(graph.tensors):
-        raise ShapeError(f"there is no tensor {place}; the subgraph has {len(graph.tensors)}, numbered from 0")
-    return graph.tensors[place]
+        raise TypeError(f"a {what} is named by its index, an int, got {index!r}; get_tensor_details() lists them") from None
+    if not 0 <= place < len(items):
+        raise ShapeError(f"there is no {what} {place}; there are {len(items)}, numbered from 0")
+    return items[place]
 
 
 # Calling by name
@@ -477,27 +449,28 @@ class Entry(NamedTuple):
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
 
-    def indices(self) -> dict[str, dict[str, int]]:
-        sides = {"inputs": self.inputs, "outputs": self.outputs}
-        return {side: {n: t.index for n, t in tensors.items()} for side, tensors in sides.items()}
-
     def check(self, where: str, given: Collection[str]) -> None:
-        """ShapeError, a ValueError, that lists the missing and the unknown names."""
+        """ShapeError lists missing and unknown names."""
         wanted = self.inputs
         missing, unknown = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
         if missing or unknown:
             lists = {"missing": missing, "unknown": unknown, "its inputs": wanted}
-            said = "; ".join(f"{what}: {quoted(names)}" for what, names in lists.items() if names)
+            said = "; ".join(f"{what}: {quoted(*names)}" for what, names in lists.items() if names)
             raise ShapeError(f"{where}: {said}")
 
     def __str__(self) -> str:
         lines = []
         for side, tensors in (("in ", self.inputs), ("out", self.outputs)):
             for name, t in tensors.items():
-                shape = t.shape if t.signature is None else t.signature
-                text = f"  {side} {quoted([name])} {t.dtype} {'any shape' if shape is None else list(shape)}"
-                lines.append(f"{text}, {formula(quant)}" if (quant := quantised(t)) else text)
+                shape = t.signature or t.shape
+                lines.append(f"  {side} {quoted(name)} {t.dtype} {'any shape' if shape is None else list(shape)}")
+                if quant := quantised(t):
+                    lines[-1] += f", {formula(quant)}"
         return "\n".join(lines)
+
+
+def _indices(side: Mapping[str, TensorSpec]) -> dict[str, int]:
+    return {name: t.index for name, t in side.items()}
 
 
 def _signatures(model: Model) -> dict[str, Entry]:
@@ -510,7 +483,7 @@ def _signatures(model: Model) -> dict[str, Entry]:
 
 
 def _first(graph: Graph) -> Entry:
-    """The way into a model without signatures, by the tensors' names; ``input_0``, ... if some have none or the same."""
+    """For no signatures: the tensors' names; ``input_0``, ... if some have none or the same."""
     sides = []
     for what, indices in (("input", graph.inputs), ("output", graph.outputs)):
         tensors = [graph.tensors[i] for i in indices]
@@ -521,31 +494,27 @@ def _first(graph: Graph) -> Entry:
 
 
 def _unsigned(asked: str, known: Iterable[str]) -> ValueError:
-    listed = quoted(known) or "none; use set_tensor, invoke and get_tensor"
+    listed = quoted(*known) or "none; use set_tensor, invoke and get_tensor"
     return ValueError(f"{asked}; the model's signatures: {listed}")
 
 
-def quoted(names: Iterable[str]) -> str:
+def quoted(*names: str) -> str:
     return ", ".join(f'"{printable(n)}"' for n in names)
 
 
 class SignatureRunner:
     """Made by ``Interpreter.get_signature_runner``. It shares the interpreter's memory, and does not block it."""
 
-    def __init__(self, interpreter: Interpreter, key: str, entry: Entry) -> None:
-        self._interpreter, self._name, self._entry = interpreter, f"signature {quoted([key])}", entry
+    def __init__(self, interpreter: Interpreter, name: str, entry: Entry) -> None:
+        self._interpreter, self._name, self._entry = interpreter, name, entry
 
     def __call__(self, /, **inputs: Any) -> dict[str, Any]:
-        """Run once and return ``{output name: array}``.
-
-        Inputs are resized to the shapes given; memory is planned again only if one changed. ValueError lists missing
-        and unknown names.
-        """
+        """Run once: ``{output name: array}``. Inputs are resized; ValueError lists missing and unknown names."""
         self._entry.check(self._name, inputs)
         return self._interpreter._call(self._entry, inputs)
 
     def get_input_details(self) -> dict[str, dict[str, Any]]:
-        """``{input name: details}``, as ``Interpreter.get_input_details`` describes them."""
+        """``{input name: details}``."""
         return self._details(self._entry.inputs)
 
     def get_output_details(self) -> dict[str, dict[str, Any]]:
@@ -580,11 +549,11 @@ class Session:
         self.close()
 
     def __call__(self, value: Any = None, /, **named: Any) -> Any:
-        """Run: ``model(x)`` if there is one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
+        """Run: ``model(x)`` with one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
 
-        Arrays, lists or numbers; for quantised tensors real numbers, or arrays of the tensor's own type as they are.
-        Dimensions that may change follow the input. Returns an array, or ``{name: array}`` of several; float32 for
-        quantised tensors. ``raw=True``: quantised integers in and out. ShapeError says what does not fit.
+        Arrays, lists or numbers; real ones for quantised tensors, or arrays of their own type. Open dimensions follow
+        the input. Returns an array, or ``{name: array}`` of several; float32 for quantised tensors. ``raw=True``:
+        quantised integers in and out. ShapeError says what does not fit.
         """
         entry, how = self._entry, dict(self._how)
         inputs = entry.inputs
@@ -594,7 +563,7 @@ class Session:
             named = {**value, **named}
         elif value is not None:
             if len(inputs) != 1 or named:
-                known = quoted(inputs) or "none"
+                known = quoted(*inputs) or "none"
                 raise ShapeError(f"{self._label} has {len(inputs)} inputs; pass each by its name: {known}")
             named = dict.fromkeys(inputs, value)
         entry.check(self._label, named)
@@ -605,15 +574,15 @@ class Session:
         return next(iter(results.values())) if len(results) == 1 else results
 
     def signature(self, key: str) -> Self:
-        """The same model or session, calling signature *key*. ValueError lists them."""
+        """The same, calling signature *key*. ValueError lists them."""
         if key not in self._entries:
-            raise _unsigned(f"no signature {quoted([key])}", self._entries)
+            raise _unsigned(f"no signature {quoted(key)}", self._entries)
         other = copying.copy(self)
         other._entries = {key: self._entries[key]}
         return other
 
     def reset(self) -> None:
-        """Forget all state: variables and resources are as if the model had just been loaded."""
+        """Forget all state: variables and resources."""
         with self._borrow() as interpreter:
             interpreter._restart()
 
@@ -626,19 +595,19 @@ class Session:
         return self._entry.outputs
 
     def explain(self) -> Explanation:
-        """Who runs each node, who declined it and why."""
+        """Who runs each node, who declined it and why: data in ``.rows``, text through ``str()``."""
         with self._borrow() as interpreter:
             return interpreter.explain(self._entry.graph)
 
     def memory(self) -> Memory:
-        """Bytes by kind, of one session."""
+        """Bytes by kind: arena, scratch, variables, weights, packed, outputs."""
         with self._borrow() as interpreter:
             return interpreter.memory(self._entry.graph)
 
     def __repr__(self) -> str:
         lines = [f"<sodalite {type(self).__name__} {self._label}"]
         for key, entry in self._entries.items():
-            lines += [f"signature {quoted([key])}"] * bool(key) + [str(entry)]
+            lines += [f"signature {quoted(key)}"] * bool(key) + [str(entry)]
         return "\n".join(lines) + ">"
 
     @property
@@ -688,11 +657,11 @@ class LoadedModel(Session):
         raise RuntimeError(f"{self._label} is closed: load it again")
 
     def session(self) -> Session:
-        """Memory and state of its own for one thread; it costs little."""
+        """Memory and state of its own for one thread."""
         return Session(self._entries, self._label, self._how, self._another())
 
     def close(self) -> None:
-        """Release memory; the file goes with the last session. Calls under way in other threads finish first."""
+        """Release memory; the file goes with the last session. Calls under way finish first."""
         self._model.clear()
         with self._turn:
             while self._idle:
@@ -700,24 +669,18 @@ class LoadedModel(Session):
 
 
 def load(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
-    *,
-    raw: bool = False,
-    resize: bool = False,
-    copy: bool = False,
-    **arguments: Any,
+    source: Source, *, raw: bool = False, resize: bool = False, copy: bool = False, **arguments: Any
 ) -> LoadedModel:
     """The model in *source*, a path, bytes or an open binary file, as a callable.
 
-    raw: integers in and out for quantised tensors. resize: dimensions that the file fixes follow the input too.
-    arguments: keyword arguments of ``Interpreter``. Raises ModelError, UnsupportedOpError.
+    raw: quantised integers in and out. resize: fixed dimensions follow the input too. arguments: of ``Interpreter``.
     """
     model = LoadedModel(open_model(source, copy=copy), arguments, {"raw": raw, "resize": resize})
     try:
         with model._borrow() as interpreter:
             for entry in model._entries.values():
                 if all(t.signature is None for t in entry.inputs.values()):
-                    interpreter._prepare(entry.graph)
+                    interpreter._allocate(entry.graph)
     except BaseException:
         model.close()
         raise
@@ -725,9 +688,8 @@ def load(
 
 
 def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array:
-    """The array for an input, of a shape that it may have."""
     array = fit(value, spec, real=not raw)
-    shape = spec.shape if spec.signature is None else spec.signature
+    shape = spec.signature or spec.shape
     if shape is None or resize:
         return array
     if array.ndim == 0 and all(n in (1, -1) for n in shape):  # a number, for a tensor of one element
@@ -740,22 +702,20 @@ def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array
 
 # Values: what callers give and get for tensors
 
-# Python values have a kind, not a width: they go into any type of that kind that holds them exactly.
+# Python values have a kind, not a width
 _LITERAL = (list, tuple, int, float, complex)
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 
 
 def called(spec: TensorSpec, what: str = "") -> str:
-    """How messages name a tensor: ``input 1 "image"``."""
-    return f"{what or ('variable' if spec.variable else 'input')} {spec.index} {quoted([spec.name])}"
+    return f"{what or ('variable' if spec.variable else 'input')} {spec.index} {quoted(spec.name)}"
 
 
 def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
-    """*value* as an array of exactly the tensor's memory dtype.
+    """*value* as an array of the tensor's memory dtype, else ShapeError.
 
-    Arrays have that dtype, in any byte order or layout; Python numbers and lists any of its kind that loses nothing but
-    float precision; strings are ``bytes`` or ``str``. ShapeError says what to do.
-    real: also arrays of any dtype of its kind; real numbers for a quantised tensor, unless they have its type already.
+    Arrays have that dtype, in any byte order or layout; Python numbers any of its kind that loses only float precision;
+    strings are bytes or str. real: also arrays of any dtype of its kind, and real numbers for a quantised tensor.
     """
     memory = memory_dtype(spec.dtype)
     if type(value) is np.ndarray and value.dtype == memory and memory.kind != "O":
@@ -785,7 +745,7 @@ def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
         right = real and not quant and np.can_cast(given, memory, "same_kind")
     if not right:
         hint = f"pass value.astype('{memory.name}')"
-        if given.kind == "f" and quant:
+        if quant and given.kind == "f":
             hint = f"it holds q of {formula(quant)}; sodalite.load(...) quantises"
         raise ShapeError(f"{where}: takes {spec.dtype}, got {given}; {hint}")
     with np.errstate(all="ignore"):
@@ -801,7 +761,7 @@ def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
 
 
 def to_real(array: Array, spec: TensorSpec) -> Array:
-    """The real numbers, float32, of a quantised tensor's *array*; any other array as it is."""
+    """The real numbers of a quantised tensor, float32; any other array as it is."""
     if quant := quantised(spec):
         centred = np.asarray(array, np.float64) - quant.zero_point
         return (quant.scale * centred).astype(np.float32)  # type: ignore[no-any-return]
@@ -822,19 +782,17 @@ def _strings(value: Any, spec: TensorSpec, where: str) -> Array:
 
 
 def _range(dtype: str) -> tuple[int, int]:
-    """The least and the greatest value of an integer type."""
     count = 1 << DTYPES[dtype].bits
     least = 0 if dtype[0] == "u" else -count // 2
     return least, least + count - 1
 
 
 def admits(shape: Shape, given: Shape) -> bool:
-    """Whether a tensor of *shape* may have the shape *given*. -1: any size."""
+    """Whether *shape*, with -1 for any size, allows *given*."""
     return len(shape) == len(given) and all(n in (-1, m) for n, m in zip(shape, given, strict=True))
 
 
 def misshapen(array: Array, shape: Shape, spec: TensorSpec, hint: str) -> ShapeError:
-    """The error for an *array* that has not the *shape* a tensor takes (-1: any size)."""
     fixed = [n for n in shape if n >= 0]
     if array.size == int(np.prod(fixed)) and len(fixed) >= len(shape) - 1:
         hint = f"pass value.reshape({shape})"
@@ -842,14 +800,13 @@ def misshapen(array: Array, shape: Shape, spec: TensorSpec, hint: str) -> ShapeE
 
 
 def quantised(spec: TensorSpec) -> Quant | None:
-    """The parameters, if real = scale * (q - zero_point), with one scale, gives the tensor's meaning."""
+    """The parameters, if the tensor stands for scale * (q - zero_point), with one scale."""
     quant = spec.quant
     known = quant is not None and quant.kind == "affine" and quant.scales.size == 1
     return quant if known and spec.dtype in ("int8", "uint8", "int16", "int4", "uint4") else None
 
 
 def formula(quant: Quant) -> str:
-    """What a quantised number stands for: ``real = 0.5 * (q - 3)``."""
     point = quant.zero_point
     return f"real = {quant.scale:g} * (q {'-+'[point < 0]} {abs(point)})"
 
@@ -865,7 +822,7 @@ def _numpy_type(spec: TensorSpec) -> type[np.generic]:
 
 
 def tensor_details(graph: Graph, spec: TensorSpec, shape: Shape | None, *, compress: bool = False) -> dict[str, Any]:
-    """The details of one tensor. shape: the current one; compress: equal zero points are shown once."""
+    """shape: the current one; compress: equal zero points are shown once."""
     quant = spec.quant or _NO_QUANT
 
     def stored(tensor: int, otherwise: Array) -> Array:
@@ -907,7 +864,6 @@ def _sparsity(sparsity: Sparsity) -> dict[str, Any]:
 
 
 def op_details(graph: Graph) -> list[dict[str, Any]]:
-    """One dictionary a node, in execution order; an omitted input has index -1 and no type."""
     return [
         {
             "index": place,
