@@ -1,4 +1,4 @@
-"""Elements picked, or put, by index: GATHER, GATHER_ND, SCATTER_ND, EMBEDDING_LOOKUP. Indices are checked."""
+"""Elements picked, or put, by index: GATHER, GATHER_ND, SCATTER_ND, EMBEDDING_LOOKUP, HASHTABLE_LOOKUP. Indices are checked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sodalite.kernel import NodeSpec, Prepared, Reason, Unsupported
 
 from .movement import moved
 from .nodes import (
+    COPIED,
     STORED,
     Arrays,
     Work,
@@ -75,7 +76,7 @@ def gather_nd(node: NodeSpec) -> Prepared:
     depth = places[-1]
 
     def work(ins: Arrays, outs: Arrays) -> None:
-        flat = _flat_index(indices, ins[1], shape[:depth])
+        flat = flat_index(indices, ins[1], shape[:depth])
         rows = ins[0].reshape(element_count(shape[:depth]), element_count(shape[depth:]))
         if flat.size and not rows.shape[0]:
             raise KernelError(f"{called(source)} of shape {shape} is empty")
@@ -84,7 +85,7 @@ def gather_nd(node: NodeSpec) -> Prepared:
     return fixed(node, (*places[:-1], *shape[depth:]), work)
 
 
-def _flat_index(spec: TensorSpec, indices: Array, sizes: Sequence[int]) -> Array:
+def flat_index(spec: TensorSpec, indices: Array, sizes: Sequence[int]) -> Array:
     """Rows of indices into dimensions of *sizes* as places in the flattened whole."""
     flat = np.zeros(element_count(indices.shape[:-1]), np.int64)
     for i, size in enumerate(sizes):
@@ -113,7 +114,7 @@ def scatter_nd(node: NodeSpec) -> Prepared:
             raise ShapeError(f"shape {shape}, indices {places} and updates {part} do not fit each other")
 
         def work(ins: Arrays, outs: Arrays) -> None:
-            flat = _flat_index(indices, ins[0], shape[:depth])
+            flat = flat_index(indices, ins[0], shape[:depth])
             outs[0][...] = 0
             rows = outs[0].reshape(element_count(shape[:depth]), element_count(shape[depth:]))
             adding = np.logical_or if outs[0].dtype.kind == "b" else np.add
@@ -164,3 +165,31 @@ def _row_scales(table: TensorSpec, rows: int) -> Array:
     if quant.zero_points.any():
         raise Unsupported(f"{called(table)} has a zero point other than 0", code=Reason.QUANT)
     return quant.scales
+
+
+def hashtable_lookup(node: NodeSpec) -> Prepared:
+    """The elements of input 2 at the places where input 1, which rises, has the keys in input 0, and whether it has.
+
+    Where a key is not found: zero bytes, or an empty string.
+    """
+    lookup, keys, values = inputs(node, 3)
+    found = output(node, 2)
+    only(types("int32"), lookup, keys)
+    only(COPIED, values)
+    alike(values, found)
+    only(types("uint8"), node.outputs[1])
+    shape = shape_of(values)
+    if not shape or (values.dtype == "string" and len(shape) > 1):
+        raise Unsupported(f"{called(values)} has rank {len(shape)}", code=Reason.RANK)
+    vector(keys, shape[0])
+    if not shape[0]:
+        raise ShapeError(f"{called(keys)} has no elements")
+
+    def work(ins: Arrays, outs: Arrays) -> None:
+        at = np.minimum(np.searchsorted(ins[1], ins[0]), shape[0] - 1)
+        hit = ins[1][at] == ins[0]
+        np.copyto(outs[0], ins[2][at])
+        outs[0][~hit] = b"" if values.dtype == "string" else 0
+        np.copyto(outs[1], hit, casting="unsafe")
+
+    return fixed(node, [(vector(lookup), *shape[1:]), (vector(lookup),)], work)

@@ -16,10 +16,12 @@ FAMILIES = (
     "compare",
     "conv",
     "conversion",
+    "detection",
     "elementwise",
     "fully_connected",
     "gathering",
     "making",
+    "matrices",
     "movement",
     "normalization",
     "padding",
@@ -29,8 +31,10 @@ FAMILIES = (
     "relu",
     "resize",
     "search",
+    "segments",
     "slicing",
     "softmax",
+    "stablehlo",
     "transpose_conv",
 )  # fmt: skip  one a line, sorted: easier to merge
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GATHER, GATHER_ND, SCATTER_ND, EMBEDDING_LOOKUP: every type, and indices that are out of range."""
+"""GATHER, GATHER_ND, SCATTER_ND, EMBEDDING_LOOKUP, HASHTABLE_LOOKUP: every type, and indices that are out of range."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def cases() -> Iterator[Case]:
     for dtype in ("float32", "int8", "uint8", "int32", "int64", "bool"):
         yield from _scatter(dtype)
     yield from _embedding()
+    yield from _keyed()
     yield from _bad()
 
 
@@ -61,6 +62,17 @@ def _embedding() -> Iterator[Case]:
         yield case("EMBEDDING_LOOKUP", [rows, const(dtype, (3, 4), q(0.1))], [out("float32")], note="scale")
         yield case("EMBEDDING_LOOKUP", [rows, const(dtype, (3, 4), q([0.1, 0.2, 0.3]))], [out("float32")], note="scales")
     yield case("EMBEDDING_LOOKUP", [rows, const("int8", (3, 2, 3), q([0.1, 0.2, 0.3]))], [out("float16")], note="scales")
+
+
+def _keyed() -> Iterator[Case]:
+    keys, lookup = const(np.array([-7, 0, 3, 900], np.int32)), fed(np.array([3, 4, -7, 901, -8, 0], np.int32))
+    for dtype in ("float32", "int8", "uint8", "int32", "int64", "bool", "string"):
+        for shape in [(4,)] if dtype == "string" else [(4,), (4, 2, 3)]:
+            yield case("HASHTABLE_LOOKUP", [lookup, keys, const(dtype, shape)], [out(dtype), out("uint8")], note=dtype)
+    short = const(np.array([1, 2], np.int32))
+    yield case("HASHTABLE_LOOKUP", [lookup, short, const("float32", (4,))], [out("float32"), out("uint8")], raises="ShapeError")
+    none = const(np.array([], np.int32))
+    yield case("HASHTABLE_LOOKUP", [lookup, none, const("float32", (0, 2))], [out("float32"), out("uint8")], raises="ShapeError")
 
 
 def _bad() -> Iterator[Case]:
