@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sodalite.graph import Graph, Node, TensorSpec
 from sodalite.kernel import KernelSet
+from sodalite.plan import Runner
 from sodalite.plugins import Registry
 from sodalite.resolve import Settings
-from sodalite.runner import Runner
 
 
 class Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from sodalite.arena import ALIGNMENT, Block, aligned, blank, place
+from sodalite.plan import ALIGNMENT, Block, aligned, blank, place
 
 
 @pytest.mark.parametrize("gap", [0, 64])

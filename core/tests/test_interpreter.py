@@ -474,12 +474,12 @@ CALLS = {
     "a negative shape": (
         lambda it: it.resize_tensor_input(0, [-1, 4]),
         ShapeError,
-        'input "x" cannot be resized to [-1, 4]: up to 32 dimensions, each >= 0',
+        'input 0 "x" cannot be resized to [-1, 4]: up to 32 dimensions, each >= 0',
     ),
     "rank 300": (
         lambda it: it.resize_tensor_input(0, [1] * 300),
         ShapeError,
-        'input "x" cannot be resized to rank 300: up to 32 dimensions, each >= 0',
+        'input 0 "x" cannot be resized to rank 300: up to 32 dimensions, each >= 0',
     ),
     "no signatures": (
         lambda it: it.get_signature_runner(),

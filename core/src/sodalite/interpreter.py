@@ -25,10 +25,9 @@ from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Quant, Shape, Sparsity, TensorSpec
 from .kernel import GENERATIONS, Limits, Mode, Quality
 from .model import Model, Source, open_model
-from .plan import Observer
+from .plan import Explanation, Memory, Observer, Runner, called
 from .plugins import Registry
 from .resolve import Settings
-from .runner import Explanation, Memory, Runner
 
 if TYPE_CHECKING:
     from typing import Self
@@ -705,10 +704,6 @@ def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array
 # Python values have a kind, not a width
 _LITERAL = (list, tuple, int, float, complex)
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
-
-
-def called(spec: TensorSpec, what: str = "") -> str:
-    return f"{what or ('variable' if spec.variable else 'input')} {spec.index} {quoted(spec.name)}"
 
 
 def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:

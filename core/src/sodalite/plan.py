@@ -1,36 +1,107 @@
 """[Choice] -> Plan: all memory placed, steps bound, nothing looked up while running.
 
-A Sketch knows how much memory a segment takes before any is allocated; a Plan is a sketch bound to memory. Where an
-output's shape is known only after running, the plan ends, and its tail prepares (or finds again) the plan of what
-follows for the shapes at hand.
-With SODALITE_CHECK=1, guard bytes, poisoned memory and input checksums surround every step.
+A Sketch says how much memory a segment takes; a Plan is a sketch bound to memory. Where an output's shape is known
+only after running, the plan ends and prepares (or finds again) the plan of what follows for the shapes at hand. With
+SODALITE_CHECK=1, guard bytes, poisoned memory and input checksums surround every step.
 """
 
+# ruff: noqa: SLF001  a subgraph is run by its caller's interpreter
 from __future__ import annotations
 
 import time
+import warnings
 import zlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
-from typing import Any, NoReturn
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate, groupby
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from .arena import Block, blank, place
 from .dtypes import OBJECTS, memory_dtype
-from .errors import KernelError
-from .graph import Array, Node, TensorSpec
+from .errors import (
+    DelegateError,
+    DelegateWarning,
+    KernelError,
+    NoValueError,
+    PluginError,
+    ShapeError,
+    printable,
+)
+from .graph import Array, Node, Shape, TensorSpec
 from .kernel import Buffers, Step, nbytes
-from .resolve import Choice, Context, blame, dependencies, ordered, resolve
+from .resolve import Choice, Context, Decline, Settings, blame, dependencies, ordered, resolve, where
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .plugins import Registry
 
 Observer = Callable[[Choice, tuple["Array | None", ...], int], None]
+ALIGNMENT = 64
+MAX_RANK = 32  # what every numpy can hold
 KEPT = 8  # plans kept by shape, for the inputs and for each cut
-GAP = 64
 _GUARD = 0x5C
 _POISON = 0xA5
+
+
+class Block(NamedTuple):
+    """nbytes wanted, alive from step *first* to step *last*, both included."""
+
+    nbytes: int
+    first: int
+    last: int
+
+
+def aligned(nbytes: int) -> int:
+    """*nbytes* rounded up to the alignment."""
+    return (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+def place(blocks: Sequence[Block], *, gap: int = 0, share: bool = True) -> tuple[list[int], int]:
+    """Aligned offsets of *blocks* and the size of the arena: blocks alive at one step never share a byte.
+
+    gap: free bytes before, between and after the blocks; share: False gives every block memory of its own.
+    Largest first, each at the lowest offset that is free for its whole life (greedy by size: Pisarchyk & Lee,
+    "Efficient Memory Management for Deep Neural Net Inference", 2020).
+    """
+    sizes = [aligned(b.nbytes) + gap for b in blocks]
+    if not share:
+        *offsets, end = accumulate(sizes, initial=gap)
+        return offsets, end
+    offsets, end = [0] * len(blocks), 0
+    order = sorted((i for i, b in enumerate(blocks) if b.nbytes), key=lambda i: (-sizes[i], blocks[i].first, i))
+    placed = np.zeros((len(order), 4), np.int64)  # in that order: first, last, start, end
+    for count, i in enumerate(order):
+        block, size = blocks[i], sizes[i]
+        rows = placed[:count]
+        busy = rows[(rows[:, 0] <= block.last) & (rows[:, 1] >= block.first)]
+        busy = busy[np.argsort(busy[:, 2], kind="stable")]
+        # the end of everything that starts before each row; a hole lies where a row starts beyond it
+        reach = np.maximum.accumulate(np.concatenate(([gap], busy[:, 3])))
+        holes = np.flatnonzero(busy[:, 2] - reach[:-1] >= size)
+        offsets[i] = start = int(reach[holes[0] if len(holes) else -1])
+        placed[count] = (block.first, block.last, start, start + size)
+        end = max(end, start + size)
+    return offsets, end
+
+
+def blank(nbytes: int) -> npt.NDArray[np.uint8]:
+    """*nbytes* of memory that start on the alignment, uint8; not cleared."""
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + nbytes]
+
+
+def called(spec: TensorSpec, what: str = "") -> str:
+    """How messages name a tensor: ``input 1 "image"``."""
+    return f'{what or ("variable" if spec.variable else "input")} {spec.index} "{printable(spec.name)}"'
+
+
+def size_of(spec: TensorSpec) -> int:
+    return nbytes(spec.shape or (), spec.dtype)
 
 
 def recent(plans: OrderedDict[Any, Plan], key: Any, make: Callable[[], Plan]) -> Plan:
@@ -44,7 +115,7 @@ def recent(plans: OrderedDict[Any, Plan], key: Any, make: Callable[[], Plan]) ->
 
 
 class Sketch:
-    """A segment resolved and laid out, with no memory yet. arena, scratch, packed: bytes."""
+    """A segment resolved and laid out, with no memory yet. arena: bytes."""
 
     def __init__(
         self,
@@ -58,101 +129,70 @@ class Sketch:
         delegates: bool = True,
     ) -> None:
         """fed: tensors written from outside before each run, to be placed here; given: tensors that have memory
-        already; results: tensors to be kept to the end beside those that later nodes read (default: graph outputs).
-        """
+        already; results: tensors kept to the end beside those that later nodes read (default: graph outputs)."""
+        self.ctx, self.fed, self.given = ctx, fed, frozenset(given)
         self.choices, self.specs, self.rest = resolve(ctx, nodes, known, delegates=delegates)
-        self.fed = fed
-        self.ctx = ctx
         self.order = _in_order(ctx, [c for c in self.choices if c.kind != "folded"])
-        self.given = frozenset(given)
-        later = {i for n in self.rest for i in n.inputs if i >= 0}
-        self.kept = frozenset(ctx.graph.outputs if results is None else results) | later
+        self.kept = {*fed, *(ctx.graph.outputs if results is None else results), *(i for n in self.rest for i in n.inputs)}
+        self.home: dict[int, int] = {}  # tensor -> its block; aliases share one
+        self.aliased: set[int] = set()  # tensors whose bytes an alias took
+        self.blocks: list[Block] = []  # of the tensors, then one a step for its scratch
+        self._last = {i: at for at, choice in enumerate(self.order) for i in choice.reads}
         self._place()
 
-    @property
-    def packed(self) -> int:
-        return sum(c.prepared.packed for c in self.choices)
-
-    @property
-    def scratch(self) -> int:
-        return max((c.prepared.scratch for c in self.order), default=0)
-
     def _place(self) -> None:
-        settings = self.ctx.settings
+        settings, blocks, home = self.ctx.settings, self.blocks, self.home
         end = len(self.order)
-        home: dict[int, int] = {}  # tensor -> its block; aliases share one
-        blocks: list[Block] = []
-        last = {i: at for at, choice in enumerate(self.order) for i in choice.reads if i >= 0}
-
-        def block_for(tensor: int, first: int, until: int) -> None:
-            spec = self.specs[tensor]
-            if spec.shape is not None and spec.dtype not in OBJECTS and tensor not in self.given and tensor not in home:
-                home[tensor] = len(blocks)
-                blocks.append(Block(nbytes(spec.shape, spec.dtype), first, until))
-
         for tensor in self.fed:
-            block_for(tensor, 0, end)
-        fixed = set(home)
-        self.aliases: dict[int, int] = {}
+            self._block(tensor, 0, end)
         for at, choice in enumerate(self.order):
             for k, tensor in enumerate(choice.makes):
-                until = end if tensor in self.kept else last.get(tensor, at)
-                source = self._aliased(choice, k, at, last, home, fixed)
-                if source is not None:
-                    block = blocks[home[source]]
-                    home[tensor] = home[source]
-                    blocks[home[source]] = block._replace(last=max(block.last, until))
-                    self.aliases[tensor] = source
+                until = end if tensor in self.kept else self._last.get(tensor, at)
+                source = self._source(choice, k, at)
+                if source < 0:
+                    self._block(tensor, at, until)
                 else:
-                    block_for(tensor, at, until)
-        scratch = [(at, c.prepared.scratch) for at, c in enumerate(self.order) if c.prepared.scratch]
-        blocks += [Block(n, at, at) for at, n in scratch]
-        strings = (t for t in self.specs.values() if t.shape is not None and t.data is None and t.dtype in OBJECTS)
-        admit = settings.limits.admit
-        admit(max((b.nbytes for b in blocks), default=0) + sum(nbytes(t.shape or (), t.dtype) for t in strings), "the plan")
-        offsets, self.arena = place(blocks, gap=GAP if settings.check else 0, share=not settings.keep_all)
-        admit(self.arena, "the plan")
-        self.blocks = blocks
-        self.home = home
-        self.offsets = offsets
-        self.scratch_at = {at: offsets[len(blocks) - len(scratch) + k] for k, (at, _) in enumerate(scratch)}
+                    home[tensor] = mine = home[source]
+                    blocks[mine] = blocks[mine]._replace(last=max(blocks[mine].last, until))
+                    self.aliased.add(source)
+        blocks += [Block(c.prepared.scratch, at, at) for at, c in enumerate(self.order)]
+        strings = [size_of(t) for t in self.specs.values() if t.shape is not None and t.data is None and t.dtype in OBJECTS]
+        settings.limits.admit(max((b.nbytes for b in blocks), default=0) + sum(strings), "the plan")
+        self.offsets, self.arena = place(blocks, gap=ALIGNMENT * settings.check, share=not settings.keep_all)
+        settings.limits.admit(self.arena, "the plan")
 
-    def _aliased(
-        self, choice: Choice, k: int, at: int, last: Mapping[int, int], home: Mapping[int, int], fixed: set[int]
-    ) -> int | None:
-        """The tensor whose bytes output *k* may take: it dies here, and nothing else takes them."""
-        prepared, tensor = choice.prepared, choice.makes[k]
-        if k not in prepared.alias or self.ctx.settings.keep_all or tensor in self.given:
-            return None
-        source = choice.reads[prepared.alias[k]]
-        mine, theirs = self.specs[tensor], self.specs.get(source)
+    def _places(self, tensor: int) -> bool:
+        spec = self.specs[tensor]
+        return spec.shape is not None and spec.dtype not in OBJECTS and tensor not in self.given
+
+    def _block(self, tensor: int, first: int, last: int) -> None:
+        if self._places(tensor) and tensor not in self.home:
+            self.home[tensor] = len(self.blocks)
+            self.blocks.append(Block(size_of(self.specs[tensor]), first, last))
+
+    def _source(self, choice: Choice, k: int, at: int) -> int:
+        """The tensor whose bytes output *k* may take, or -1: it dies here, and nothing else takes them."""
+        tensor, alias = choice.makes[k], choice.prepared.alias
+        if k not in alias or self.ctx.settings.keep_all or not self._places(tensor):
+            return -1
+        source = choice.reads[alias[k]]
         free = (
-            source in home
-            and source not in fixed
+            source in self.home
             and source not in self.kept
-            and last.get(source) == at
+            and source not in self.aliased
+            and self._last.get(source) == at
             and choice.reads.count(source) == 1
-            and source not in self.aliases.values()
-            and mine.shape is not None
-            and mine.dtype not in OBJECTS
+            and size_of(self.specs[tensor]) <= size_of(self.specs[source])
         )
-        if not free or theirs is None or theirs.shape is None or mine.shape is None:
-            return None
-        return source if nbytes(mine.shape, mine.dtype) <= nbytes(theirs.shape, theirs.dtype) else None
+        return source if free else -1
 
     def recycled(self, tensor: int) -> bool:
         """Whether the memory of *tensor* is used again after its last reader."""
         if tensor not in self.home or tensor in self.kept:
             return False
-        if any(source == tensor for source in self.aliases.values()):
-            return True
-        mine = self.home[tensor]
-        block, start = self.blocks[mine], self.offsets[mine]
-        return any(
-            other.first > block.last and start < at + other.nbytes and at < start + block.nbytes
-            for k, (other, at) in enumerate(zip(self.blocks, self.offsets, strict=True))
-            if k != mine
-        )
+        (n, _, last), start = self.blocks[self.home[tensor]], self.offsets[self.home[tensor]]
+        others = zip(self.blocks, self.offsets, strict=True)
+        return tensor in self.aliased or any(b.first > last and start < at + b.nbytes and at < start + n for b, at in others)
 
 
 def _in_order(ctx: Context, choices: list[Choice]) -> list[Choice]:
@@ -167,72 +207,80 @@ class Plan:
     """Steps over fixed buffers. arrays: tensor -> its memory; late: outputs of the last run whose shape was
     known only then; next: the plan that continued it, or None."""
 
-    def __init__(self, sketch: Sketch, given: Mapping[int, Array], fallbacks: Callable[[Sketch, Choice, Step, Buffers], Step]) -> None:
-        self.sketch = sketch
-        self.ctx = sketch.ctx
+    def __init__(self, sketch: Sketch, given: Mapping[int, Array]) -> None:
+        self.sketch, self.ctx, self.choices = sketch, sketch.ctx, sketch.choices
         self.next: Plan | None = None
-        self._fallbacks = fallbacks
         self.late: dict[int, Array] = {}
         self._tails: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
         try:
             self._arena = blank(sketch.arena)
         except (MemoryError, ValueError) as error:
             raise KernelError(f"no memory for an arena of {sketch.arena:,} bytes: use a smaller input, or free memory") from error
-        self.arrays: dict[int, Array] = dict(given)
+        self.arrays = dict(given)
         for tensor, spec in sketch.specs.items():
             if tensor in self.arrays or spec.shape is None:
                 continue
             if tensor in sketch.home:
-                self.arrays[tensor] = self._view(sketch.offsets[sketch.home[tensor]], spec)
+                start = sketch.offsets[sketch.home[tensor]]
+                self.arrays[tensor] = self._arena[start : start + size_of(spec)].view(memory_dtype(spec.dtype)).reshape(spec.shape)
             elif spec.data is not None:
                 self.arrays[tensor] = spec.data
             elif spec.dtype in OBJECTS:
                 self.arrays[tensor] = np.full(spec.shape, b"", object)
-        self._guards = Guards(self._arena, sketch.blocks, sketch.offsets) if self.ctx.settings.check else None
+        if self.ctx.settings.check:  # the bytes between blocks, which no step may touch
+            between = np.ones(sketch.arena, bool)
+            for block, start in zip(sketch.blocks, sketch.offsets, strict=True):
+                between[start : start + block.nbytes] = False
+            self._between = np.flatnonzero(between)
+            self._arena[self._between] = _GUARD
         self._buffers = [self._buffers_of(at, choice) for at, choice in enumerate(sketch.order)]
-        self.steps: list[Step] = [self._bound(at, choice) for at, choice in enumerate(sketch.order)]
+        self.steps = [self._bound(choice, buffers) for choice, buffers in zip(sketch.order, self._buffers, strict=True)]
         self._fast, self._starts = _joined(self.steps)
-        self._dynamic = [i for c in sketch.order for i, s in zip(c.makes, c.prepared.outputs, strict=True) if s is None]
+        self._dynamic = {t: (c, i) for c in sketch.order for i, t in enumerate(c.makes) if c.prepared.outputs[i] is None}
         self.ctx.registry.plan_built(self)
 
-    @property
-    def choices(self) -> list[Choice]:
-        return self.sketch.choices
-
-    def _view(self, offset: int, spec: TensorSpec) -> Array:
-        assert spec.shape is not None  # noqa: S101  laid out only if known
-        dtype = memory_dtype(spec.dtype)
-        return self._arena[offset : offset + nbytes(spec.shape, spec.dtype)].view(dtype).reshape(spec.shape)
-
     def _buffers_of(self, at: int, choice: Choice) -> Buffers:
-        writes = choice.prepared.writes
-        inputs = tuple(
-            None if t < 0 else self.arrays[t] if k in writes else _read_only(self.arrays[t]) for k, t in enumerate(choice.reads)
+        prepared, arrays = choice.prepared, self.arrays
+        start = self.sketch.offsets[at - len(self.sketch.order)]
+        return Buffers(
+            tuple(None if t < 0 else arrays[t] if k in prepared.writes else _read_only(arrays[t]) for k, t in enumerate(choice.reads)),
+            tuple(None if shape is None else arrays[t] for t, shape in zip(choice.makes, prepared.outputs, strict=True)),
+            self._arena[start : start + prepared.scratch],
+            partial(self._emit, choice),
         )
-        outputs = tuple(
-            None if shape is None else self.arrays[t] for t, shape in zip(choice.makes, choice.prepared.outputs, strict=True)
-        )
-        start = self.sketch.scratch_at.get(at, 0)
-        scratch = self._arena[start : start + choice.prepared.scratch]
 
-        def emit(i: int, array: Array) -> None:
-            self._emit(choice, i, array)
-
-        return Buffers(inputs, outputs, scratch, emit)
-
-    def _bound(self, at: int, choice: Choice) -> Step:
-        buffers = self._buffers[at]
+    def _bound(self, choice: Choice, buffers: Buffers) -> Step:
         try:
             step = choice.prepared.bind(buffers)
         except BaseException as error:
             blame(error, str(choice), f"'{choice.owner}' failed to bind")
+        node = choice.nodes[0]
         if choice.kind == "delegate":
-            step = self._fallbacks(self.sketch, choice, step, buffers)
-        elif choice.nodes[0].subgraphs:
-            step = _counting(step, [self.ctx.subplan(choice.nodes[0], i) for i in range(len(choice.nodes[0].subgraphs))])
-        if self._guards is not None:
-            step = guarded(step, choice, buffers, self._guards)
-        return step
+            step = Fallback(self, choice, step)
+        elif node.subgraphs:
+            step = _counting(step, [self.ctx.subplan(node, i) for i in range(len(node.subgraphs))])
+        return self._checked(step, choice, buffers) if self.ctx.settings.check else step
+
+    def _checked(self, step: Step, choice: Choice, buffers: Buffers) -> Step:
+        """*step*, with a KernelError if it writes what it must not. Poison shows what it did not write."""
+        inputs = {k: a for k, a in enumerate(buffers.inputs) if a is not None and a.dtype != object}
+        outputs = [a for a in buffers.outputs if a is not None and a.dtype != object]
+        watched = {k: a for k, a in inputs.items() if k not in choice.prepared.writes and _apart(a, outputs)}
+        poisoned = [a.reshape(-1).view(np.uint8) for a in (*outputs, buffers.scratch) if _apart(a, inputs.values())]
+
+        def run() -> None:
+            before = [_sum(a) for a in watched.values()]
+            for memory in poisoned:
+                memory.fill(_POISON)
+            step()
+            for was, (k, array) in zip(before, watched.items(), strict=True):
+                if _sum(array) != was:
+                    raise KernelError(f"{choice}: '{choice.owner}' wrote its input {k}")
+            if (self._arena[self._between] != _GUARD).any():
+                self._arena[self._between] = _GUARD
+                raise KernelError(f"{choice}: '{choice.owner}' wrote outside its buffers")
+
+        return run
 
     def _emit(self, choice: Choice, i: int, array: Array) -> None:
         spec = self.sketch.specs[choice.makes[i]]
@@ -251,8 +299,8 @@ class Plan:
     def run(self, observe: Observer | None = None, deadline: float | None = None) -> None:
         """Run all steps, and what follows a dynamic output.
 
-        observe(choice, outputs, ns): called after each step with the step's outputs and its nanoseconds; the steps, the
-        memory and the bits are the same. deadline: time.monotonic() after which a KernelError is raised.
+        observe(choice, outputs, ns): called after each step with its outputs and its nanoseconds; the steps, the memory
+        and the bits are the same. deadline: time.monotonic() after which a KernelError is raised.
         """
         self.late.clear()
         self.next = None
@@ -269,8 +317,7 @@ class Plan:
             self._continue(observe, deadline)
 
     def _run_singly(self, observe: Observer | None, deadline: float | None) -> None:
-        for at, step in enumerate(self.steps):
-            choice = self.sketch.order[at]
+        for at, (choice, step) in enumerate(zip(self.sketch.order, self.steps, strict=True)):
             if deadline is not None and time.monotonic() > deadline:
                 raise KernelError(f"{choice}: the time limit of {self.ctx.settings.limits.seconds} s ended before it could run")
             start = time.perf_counter_ns()
@@ -280,41 +327,79 @@ class Plan:
                 self._failed(error, at)
             if observe is not None:
                 ns = time.perf_counter_ns() - start
-                outputs = tuple(self.late.get(t) if o is None else o for t, o in zip(choice.makes, self._buffers[at].outputs, strict=True))
-                observe(choice, outputs, ns)
+                outputs = zip(choice.makes, self._buffers[at].outputs, strict=True)
+                observe(choice, tuple(self.late.get(t) if o is None else o for t, o in outputs), ns)
 
     def _failed(self, error: BaseException, at: int) -> NoReturn:
         choice = self.sketch.order[at]
         blame(error, str(choice), f"kernel of '{choice.owner}' failed")
 
     def _continue(self, observe: Observer | None, deadline: float | None) -> None:
-        for choice in self.sketch.order:
-            for i, (tensor, shape) in enumerate(zip(choice.makes, choice.prepared.outputs, strict=True)):
-                if shape is None and tensor not in self.late:
-                    raise KernelError(f"{choice}: '{choice.owner}' did not deliver output {i}")
+        for tensor, (choice, i) in self._dynamic.items():
+            if tensor not in self.late:
+                raise KernelError(f"{choice}: '{choice.owner}' did not deliver output {i}")
         if not self.sketch.rest:
             return
         key = tuple(self.late[t].shape for t in self._dynamic)
-        plan = recent(self._tails, key, self._tail)
+        self.next = plan = recent(self._tails, key, self._tail)
         for tensor, value in self.late.items():
             np.copyto(plan.arrays[tensor], value)
         self.late.clear()
-        self.next = plan
         plan.run(observe, deadline)
 
     def _tail(self) -> Plan:
         """The plan of what follows, for the shapes just delivered."""
         specs = self.sketch.specs
         known = {**specs, **{t: replace(specs[t], shape=value.shape) for t, value in self.late.items()}}
-        rest = Sketch(self.ctx, self.sketch.rest, known, fed=list(self.late), given=self.arrays)
-        return Plan(rest, self.arrays, self._fallbacks)
+        return Plan(Sketch(self.ctx, self.sketch.rest, known, fed=list(self.late), given=self.arrays), self.arrays)
 
     def chain(self) -> list[Plan]:
         """This plan and those that continued it in the last run."""
-        plans = [self]
-        while plans[-1].next is not None:
-            plans.append(plans[-1].next)
-        return plans
+        return [self] if self.next is None else [self, *self.next.chain()]
+
+
+class Fallback:
+    """The step of a partition: the delegate's, or once that has failed the kernels', for the interpreter's life.
+
+    A partition's inputs stay intact until its step returns, and its outputs count only then; so the same nodes run on
+    kernels from those inputs, in memory of their own.
+    """
+
+    def __init__(self, outer: Plan, choice: Choice, step: Step) -> None:
+        self._outer, self._choice, self._step = outer, choice, step
+        self._plan: Plan | None = None
+
+    def __call__(self) -> None:
+        choice, arrays = self._choice, self._outer.arrays
+        if self._plan is None:
+            if (choice.owner, choice.index) not in self._outer.ctx.demoted:
+                try:
+                    return self._step()
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # plugins may raise anything, SystemExit too
+                    self._give_up(error)
+            ctx, specs = self._outer.ctx, self._outer.sketch.specs
+            known = {i: t for i, t in specs.items() if i not in choice.makes}
+            given = {t: arrays[t] for t in choice.reads}
+            self._plan = Plan(Sketch(ctx, choice.nodes, known, given=given, results=choice.makes, delegates=False), given)
+        self._plan.run()
+        made = self._plan.chain()[-1].arrays
+        for tensor in choice.makes:
+            np.copyto(arrays[tensor], made[tensor])
+        return None
+
+    def _give_up(self, error: BaseException) -> None:
+        choice, ctx = self._choice, self._outer.ctx
+        why = str(error) if isinstance(error, DelegateError) else f"{type(error).__name__}: {error}"
+        lost = bool(getattr(error, "device_lost", False))
+        text = f"{choice}: delegate '{choice.owner}' failed while running: {why}"
+        if ctx.settings.on_delegate_error == "raise":
+            raise DelegateError(text, device_lost=lost) from error
+        for node in ctx.graph.nodes if lost else choice.nodes:
+            ctx.demoted[choice.owner, node.index] = f"failed while running: {why}"
+        scope = "all its partitions run" if lost else "these nodes run"
+        warnings.warn(f"{text}; from now on {scope} on kernels", DelegateWarning, stacklevel=6)
 
 
 def _counting(step: Step, subplans: Sequence[Any]) -> Step:
@@ -322,7 +407,7 @@ def _counting(step: Step, subplans: Sequence[Any]) -> Step:
 
     def run() -> None:
         for subplan in subplans:
-            subplan.restart()
+            subplan.turns = 0
         step()
 
     return run
@@ -341,63 +426,309 @@ def _joined(steps: Sequence[Step]) -> tuple[list[Step], list[int]]:
     at = 0
     for join, run in groupby(steps, lambda s: getattr(s, "join", None)):
         neighbours = list(run)
-        if join is None or len(neighbours) == 1:
-            fast += neighbours
-            starts += range(at, at + len(neighbours))
-        else:
-            fast.append(join(neighbours))
-            starts.append(at)
+        made = neighbours if join is None or len(neighbours) == 1 else [join(neighbours)]
+        fast += made
+        starts += range(at, at + len(made))
         at += len(neighbours)
     return fast, starts
 
 
-class Guards:
-    """The bytes between blocks, which no step may touch."""
-
-    def __init__(self, arena: npt.NDArray[np.uint8], blocks: Sequence[Block], offsets: Sequence[int]) -> None:
-        self._arena = arena
-        owned = np.zeros(arena.size, bool)
-        for block, offset in zip(blocks, offsets, strict=True):
-            owned[offset : offset + block.nbytes] = True
-        self._free = np.flatnonzero(~owned)
-        arena[self._free] = _GUARD
-
-    def broken(self) -> bool:
-        return bool((self._arena[self._free] != _GUARD).any())
-
-    def mend(self) -> None:
-        self._arena[self._free] = _GUARD
-
-
-def guarded(step: Step, choice: Choice, buffers: Buffers, guards: Guards) -> Step:
-    """*step* with its promises checked: outputs written in full as far as poison shows, nothing else written.
-
-    KernelError names the node and the plugin that broke the rule.
-    """
-    writes = choice.prepared.writes
-    inputs = [(k, a) for k, a in enumerate(buffers.inputs) if a is not None and k not in writes and a.dtype != object]
-    outputs = [a for a in buffers.outputs if a is not None and a.dtype != object]
-    watched = [(k, a) for k, a in inputs if not any(np.may_share_memory(a, o) for o in outputs)]
-    clean = [o for o in outputs if not any(np.may_share_memory(o, a) for a in buffers.inputs if a is not None and a.dtype != object)]
-
-    def run() -> None:
-        before = [_sum(a) for _, a in watched]
-        for array in (*clean, buffers.scratch):
-            _bytes(array)[...] = _POISON
-        step()
-        for (k, array), was in zip(watched, before, strict=True):
-            if _sum(array) != was:
-                raise KernelError(f"{choice}: '{choice.owner}' wrote its input {k}")
-        if guards.broken():
-            guards.mend()
-            raise KernelError(f"{choice}: '{choice.owner}' wrote outside its buffers")
-
-    return run
-
-
-def _bytes(array: Array) -> npt.NDArray[Any]:
-    return array.reshape(-1).view(np.uint8)
+def _apart(array: Array, others: Iterable[Array]) -> bool:
+    return not any(np.may_share_memory(array, other) for other in others)
 
 
 def _sum(array: Array) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+class Runner:
+    """Runs graph *graph* of *model*. One thread at a time.
+
+    state: the interpreter's dict for resources. Runners of one interpreter come from each other's ``sibling``.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        graph: int,
+        registry: Registry,
+        settings: Settings,
+        state: MutableMapping[Any, Any],
+        family: dict[int, Runner] | None = None,
+    ) -> None:
+        here = [p.name for p in registry.plugins]
+        for name in settings.kernels or ():
+            if name not in here:
+                raise PluginError(f"kernels={list(settings.kernels or ())}: no plugin {name!r}; here are: {', '.join(here) or 'none'}")
+        self.model, self.graph, self.settings, self.registry = model, model.graphs[graph], settings, registry
+        self._family = {} if family is None else family
+        self._family[graph] = self
+        self._state = state
+        self._shapes: dict[int, Shape] = {}
+        self._variables: dict[int, Array] = {}
+        self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
+        self._sketch: Sketch | None = None
+        self._plan: Plan | None = None
+        self._deadline: float | None = None
+        self._subplans: dict[tuple[int, int], Subplan] = {}
+        self._context = Context(self.graph, registry, settings, state, self._packed, self._subplan)
+
+    def sibling(self, graph: int) -> Runner:
+        """The runner of another graph of the same interpreter: same state, same memory each time."""
+        if graph not in self._family:
+            Runner(self.model, graph, self.registry, self.settings, self._state, self._family)
+        return self._family[graph]
+
+    @property
+    def allocated(self) -> bool:
+        return self._plan is not None
+
+    def resize(self, tensor: int, shape: Shape) -> None:
+        """Give input *tensor* a new shape; the next allocate plans for it. ShapeError if it cannot have one."""
+        spec = self.graph.tensors[tensor]
+        if tensor not in self.graph.inputs:
+            raise ShapeError(f"{called(spec, 'tensor')} is not an input: only inputs {list(self.graph.inputs)} can be resized")
+        wanted = tuple(int(d) for d in shape)
+        if min(wanted, default=0) < 0 or len(wanted) > MAX_RANK:
+            said = list(wanted) if len(wanted) <= MAX_RANK else f"rank {len(wanted)}"
+            raise ShapeError(f"{called(spec)} cannot be resized to {said}: up to {MAX_RANK} dimensions, each >= 0")
+        if self.input_shape(tensor) != wanted:
+            self._shapes[tensor] = wanted
+            self._plan = self._sketch = None
+
+    def input_shape(self, tensor: int) -> Shape:
+        return self._shapes.get(tensor, self.graph.tensors[tensor].shape or ())
+
+    def shape(self, tensor: int) -> Shape:
+        """The current shape: as resized, inferred by allocate, or as the last run left it."""
+        for plan in reversed(self._chain()):
+            spec = plan.sketch.specs.get(tensor)
+            if spec is not None and spec.shape is not None:
+                return spec.shape
+            if tensor in plan.late:
+                return plan.late[tensor].shape
+        return self.input_shape(tensor)
+
+    def allocate(self) -> None:
+        """Resolve, lay out and bind for the current shapes; variables are cleared. Plans are kept by shape."""
+        self.model.check_unchanged()
+        self._plan = recent(self._plans, tuple(self.input_shape(i) for i in self.graph.inputs), self._made)
+        self._sketch = self._plan.sketch
+        self.reset_variables()
+
+    def _made(self) -> Plan:
+        sketch = self._sketched()
+        for i in sketch.given:
+            spec = self.graph.tensors[i]
+            self._variables.setdefault(i, np.empty(spec.shape or (), memory_dtype(spec.dtype)))
+        plan = Plan(sketch, self._variables)
+        for i in sketch.fed:
+            if plan.arrays[i].dtype != object:
+                plan.arrays[i][...] = 0
+        return plan
+
+    def _sketched(self) -> Sketch:
+        if self._sketch is None:
+            graph = self.graph
+            known = {t.index: t for t in graph.tensors if t.index not in graph.producer}
+            for i in graph.inputs:
+                known[i] = replace(known[i], shape=self.input_shape(i))
+            variables = [t.index for t in graph.tensors if t.variable]
+            fed = [i for i in graph.inputs if known[i].data is None and i not in variables]
+            self._sketch = Sketch(self._context, graph.nodes, known, fed=fed, given=variables)
+        return self._sketch
+
+    def reset_variables(self) -> None:
+        """Variables to zero; int8 ones to their zero point, as TFLite does."""
+        for i, array in self._variables.items():
+            t = self.graph.tensors[i]
+            array[...] = t.quant.zero_point if t.dtype == "int8" and t.quant is not None else 0
+
+    def memory(self) -> Memory:
+        """What the plan for the current shapes takes; nothing is allocated for the answer."""
+        sketch, graph = self._sketched(), self.graph
+        return Memory(
+            arena=sketch.arena,
+            scratch=max((c.prepared.scratch for c in sketch.order), default=0),
+            variables=sum(size_of(t) for t in graph.tensors if t.variable),
+            weights=sum(t.data.nbytes if t.source is None else t.source.nbytes for t in graph.tensors if t.data is not None),
+            packed=sum(c.prepared.packed for c in sketch.choices),
+            unplanned=bool(sketch.rest) or any(n.subgraphs for n in graph.nodes),
+        )
+
+    def explain(self) -> Explanation:
+        """Who runs each node and who declined; of nodes behind a dynamic shape, as the last run had it."""
+        rows = {n.index: Row(n.index, n.op, n.name) for n in self.graph.nodes}
+        step = -1
+        for sketch in [plan.sketch for plan in self._chain()] or [self._sketched()]:
+            for c in sketch.choices:
+                step += c.kind != "folded"
+                at = -1 if c.kind == "folded" else step
+                rows.update((n.index, Row(n.index, n.op, n.name, c.owner, c.kind, at, c.declined)) for n in c.nodes)
+        return Explanation(tuple(rows.values()))
+
+    def _chain(self) -> list[Plan]:
+        return [] if self._plan is None else self._plan.chain()
+
+    def _allocated(self) -> Plan:
+        if self._plan is None:
+            raise NoValueError("memory is not allocated: call allocate_tensors() first, and again after each resize")
+        return self._plan
+
+    def input(self, tensor: int) -> Array:
+        """The memory of an input or variable tensor, to be written."""
+        return self._allocated().arrays[tensor]
+
+    def value(self, tensor: int) -> Array:
+        """The memory of a tensor after running. NoValueError if it was reused, or never written."""
+        name = called(self.graph.tensors[tensor], "tensor")
+        for plan in reversed(self._allocated().chain()):
+            if tensor in plan.late:
+                return plan.late[tensor]
+            if plan.sketch.recycled(tensor):
+                raise NoValueError(
+                    f"{name}: its memory was used again after its last reader; "
+                    "make the interpreter with experimental_preserve_all_tensors=True to read it"
+                )
+            if tensor in plan.arrays and (plan is self._plan or tensor not in plan.sketch.given):
+                return plan.arrays[tensor]
+        raise NoValueError(f"{name} has no value: it is inside a fused kernel or a partition, or its operator has not run")
+
+    def run(self, observe: Observer | None = None) -> None:
+        """Run the plan. observe(choice, outputs, ns) is called after each step."""
+        plan, seconds = self._allocated(), self.settings.limits.seconds
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        with np.errstate(all="ignore"):
+            plan.run(observe, self._deadline)
+
+    def close(self) -> None:
+        """Let go of plans and memory, also of the siblings'."""
+        family, self._family = self._family, {}
+        self._plans.clear()
+        self._plan = self._sketch = None
+        self._variables = {}
+        for runner in family.values():
+            if runner is not self:
+                runner.close()
+
+    def _packed(self, key: Any, make: Callable[[], Any]) -> Any:
+        with self.model.lock:
+            if key in self.model.packed:
+                return self.model.packed[key]
+        made = make()
+        with self.model.lock:
+            return self.model.packed.setdefault(key, made)
+
+    def _subplan(self, node: Node, i: int) -> Subplan:
+        if not 0 <= i < len(node.subgraphs):
+            raise KernelError(f"{where(node)}: subgraph {i} of {len(node.subgraphs)}")
+        if (node.index, i) not in self._subplans:
+            self._subplans[node.index, i] = Subplan(self, self.sibling(node.subgraphs[i]), node, i)
+        return self._subplans[node.index, i]
+
+
+class Subplan:
+    """A subgraph as a callable, for the kernel of the node that names it.
+
+    Called with arrays in the order of the subgraph's inputs, it resizes, runs and returns the outputs: views that are
+    good until the next call, copies where an output is also an input. turns: calls in this run of the node.
+    """
+
+    def __init__(self, caller: Runner, runner: Runner, node: Node, place: int) -> None:
+        self._caller, self._runner, self._node = caller, runner, node
+        self._spare = place == 0  # a WHILE asks its condition, the first, once more than it turns
+        self.turns = 0
+        graph = runner.graph
+        self.inputs, self.outputs = (tuple(graph.tensors[i] for i in side) for side in (graph.inputs, graph.outputs))
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape | None, ...]:
+        """The outputs' shapes for these input shapes; None where they are known only after running."""
+        self._fit(inputs)
+        specs = self._runner._sketched().specs
+        return tuple(specs[t.index].shape if t.index in specs else None for t in self.outputs)
+
+    def __call__(self, *arrays: Array) -> list[Array]:
+        runner, limits = self._runner, self._caller.settings.limits
+        self.turns += 1
+        if limits.loop_turns is not None and self.turns > limits.loop_turns + self._spare:
+            raise KernelError(f"{where(self._node)}: over the limit of {limits.loop_turns} loop turns")
+        runner._deadline = deadline = self._caller._deadline  # one interpreter, one clock
+        if deadline is not None and time.monotonic() > deadline:
+            raise KernelError(f"{where(self._node)}: over the time limit of {limits.seconds} s")
+        self._fit([np.shape(a) for a in arrays])
+        if not runner.allocated:
+            runner.allocate()
+        for spec, array in zip(self.inputs, arrays, strict=True):
+            value = np.asarray(array)
+            if value.dtype != memory_dtype(spec.dtype):
+                raise ShapeError(f'subgraph input "{printable(spec.name)}" is {spec.dtype}, got {value.dtype}')
+            runner.input(spec.index)[...] = value
+        runner._allocated().run(None, deadline)
+        results = []
+        for spec in self.outputs:
+            value = runner.value(spec.index)
+            fixed = spec.variable or spec.index in runner.graph.inputs or spec.dtype in OBJECTS
+            results.append(value.copy() if fixed else value)
+        return results
+
+    def _fit(self, shapes: Sequence[Shape]) -> None:
+        if len(shapes) != len(self.inputs):
+            raise ShapeError(f"{where(self._node)}: its subgraph takes {len(self.inputs)} inputs, got {len(shapes)}")
+        for spec, shape in zip(self.inputs, shapes, strict=True):
+            self._runner.resize(spec.index, tuple(shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (prepared while
+    running, because a shape is known only then). step: nodes of one step share its number; -1 where there is none."""
+
+    index: int
+    op: str
+    name: str
+    owner: str = ""
+    kind: str = "later"
+    step: int = -1
+    declined: tuple[Decline, ...] = ()
+
+
+class Explanation(NamedTuple):
+    """All nodes of one graph. str() is a table, with what was declined under each node."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def owners(self) -> dict[str, int]:
+        """Owner -> how many nodes it runs."""
+        return dict(Counter(r.owner for r in self.rows))
+
+    def __str__(self) -> str:
+        lines = []
+        for row in self.rows:
+            owner = row.owner if row.kind == "kernel" else f"{row.owner} ({row.kind})" if row.owner else row.kind
+            lines.append(f"{row.index:4d}  {printable(row.op):26} {owner:24} {printable(row.name)}")
+            lines += [f"      {decline}" for decline in row.declined]
+        counts = ", ".join(f"{owner or 'later'}: {n}" for owner, n in sorted(self.owners.items()))
+        return "\n".join([*lines, f"{len(self.rows)} nodes ({counts})"])
+
+
+class Memory(NamedTuple):
+    """Bytes of one graph's plan, known before anything is allocated."""
+
+    arena: int  # tensors and scratch together, after reuse
+    scratch: int  # the largest of any step, part of the arena
+    variables: int
+    weights: int  # constants of the file
+    packed: int  # what kernels make of them beside
+    unplanned: bool  # a part is prepared only while running, and so not counted
+
+    @property
+    def total(self) -> int:
+        return self.arena + self.variables + self.weights + self.packed
+
+    def __str__(self) -> str:
+        more = "; more while running, where shapes are known only then" if self.unplanned else ""
+        return (
+            f"{self.total:,} bytes: arena {self.arena:,} (scratch {self.scratch:,} in it), variables {self.variables:,}, "
+            f"weights {self.weights:,}, packed weights {self.packed:,}{more}"
+        )
