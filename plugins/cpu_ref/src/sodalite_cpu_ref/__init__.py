@@ -178,7 +178,7 @@ TABLE: tuple[tuple[str, int, str], ...] = (
     ("custom:TFLite_Detection_PostProcess", 1, "detection:detection_postprocess"),
 )
 
-kernels = KernelSet(quality=Quality.REFERENCE)
+kernels = KernelSet(quality=Quality.REFERENCE, arithmetic=("litert-2.3", "tflite-2.14"))
 for _op, _versions, _target in TABLE:
     kernels.lazy(_op, f"{__name__}.{_target}", versions=_versions)
 
