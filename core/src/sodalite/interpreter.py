@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from .dtypes import DTYPES, OBJECTS, memory_dtype
 from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Quant, Shape, Sparsity, TensorSpec
 from .kernel import GENERATIONS, Limits, Mode, Quality
-from .model import Model, Source, open_model
+from .model import Model, open_model
 from .plan import Explanation, Memory, Observer, Runner, called
 from .plugins import Registry
 from .resolve import Settings
@@ -241,7 +241,10 @@ class Interpreter:
 
     @_exclusive
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> Any:
-        """A copy of a tensor's value: an array; for shape () a numpy scalar, for a resource None. NoValueError if overwritten."""
+        """A copy of a tensor's value: an array; for shape () a numpy scalar, for a resource None.
+
+        NoValueError if it was overwritten.
+        """
         return self._get(self._runner(subgraph_index), tensor_index)
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
@@ -513,11 +516,11 @@ class SignatureRunner:
         return self._interpreter._call(self._entry, inputs)
 
     def get_input_details(self) -> dict[str, dict[str, Any]]:
-        """``{input name: details}``."""
+        """``{name: details}``, as of ``Interpreter``."""
         return self._details(self._entry.inputs)
 
     def get_output_details(self) -> dict[str, dict[str, Any]]:
-        """``{output name: details}``."""
+        """``{name: details}``, as of ``Interpreter``."""
         return self._details(self._entry.outputs)
 
     def _details(self, side: Mapping[str, TensorSpec]) -> dict[str, dict[str, Any]]:
@@ -534,7 +537,6 @@ class Session:
         self._entries, self._label, self._how, self._own = entries, label, how, own
 
     def _borrow(self) -> AbstractContextManager[Interpreter]:
-        """An interpreter that nobody else uses meanwhile."""
         return nullcontext(self._own)
 
     def close(self) -> None:
@@ -562,8 +564,7 @@ class Session:
             named = {**value, **named}
         elif value is not None:
             if len(inputs) != 1 or named:
-                known = quoted(*inputs) or "none"
-                raise ShapeError(f"{self._label} has {len(inputs)} inputs; pass each by its name: {known}")
+                raise ShapeError(f"{self._label} has {len(inputs)} inputs; pass each by its name: {quoted(*inputs)}")
             named = dict.fromkeys(inputs, value)
         entry.check(self._label, named)
         with self._borrow() as interpreter:
@@ -668,7 +669,12 @@ class LoadedModel(Session):
 
 
 def load(
-    source: Source, *, raw: bool = False, resize: bool = False, copy: bool = False, **arguments: Any
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
+    *,
+    raw: bool = False,
+    resize: bool = False,
+    copy: bool = False,
+    **arguments: Any,
 ) -> LoadedModel:
     """The model in *source*, a path, bytes or an open binary file, as a callable.
 
@@ -691,8 +697,9 @@ def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array
     shape = spec.signature or spec.shape
     if shape is None or resize:
         return array
-    if array.ndim == 0 and all(n in (1, -1) for n in shape):  # a number, for a tensor of one element
-        return array.reshape((1,) * len(shape))
+    one = (1,) * len(shape)
+    if array.ndim == 0 and admits(shape, one):
+        return array.reshape(one)
     if not admits(shape, array.shape):
         hint = "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try other shapes"
         raise misshapen(array, shape, spec, hint)
@@ -769,10 +776,9 @@ def _strings(value: Any, spec: TensorSpec, where: str) -> Array:
     given = np.asarray(value, dtype=object)
     result = np.empty(given.shape, dtype=object)
     for place, item in enumerate(given.flat):
-        raw = item.encode("utf-8", "surrogateescape") if isinstance(item, str) else item
-        if not isinstance(raw, bytes):
+        if not isinstance(item, (bytes, str)):
             raise ShapeError(f"{where}: takes strings, element {place} is {type(item).__name__}; pass bytes or str")
-        result.flat[place] = bytes(raw)
+        result.flat[place] = item.encode("utf-8", "surrogateescape") if isinstance(item, str) else bytes(item)
     return result
 
 
@@ -797,8 +803,8 @@ def misshapen(array: Array, shape: Shape, spec: TensorSpec, hint: str) -> ShapeE
 def quantised(spec: TensorSpec) -> Quant | None:
     """The parameters, if the tensor stands for scale * (q - zero_point), with one scale."""
     quant = spec.quant
-    known = quant is not None and quant.kind == "affine" and quant.scales.size == 1
-    return quant if known and spec.dtype in ("int8", "uint8", "int16", "int4", "uint4") else None
+    single = quant and quant.kind == "affine" and quant.scales.size == 1
+    return quant if single and spec.dtype in ("int8", "uint8", "int16", "int4", "uint4") else None
 
 
 def formula(quant: Quant) -> str:
