@@ -264,7 +264,7 @@ def test_limits_name_the_node():
     with pytest.raises(KernelError, match="the plan takes 8,064 bytes"):
         runner(graph, [plugin(basic())], limits=Limits(memory=5000))
     run = runner(graph, [plugin(basic())], limits=Limits(seconds=0))
-    with pytest.raises(KernelError, match=r'node 0 NEG "big": the time limit'):
+    with pytest.raises(KernelError, match=r'node 0 NEG "big": over the time limit'):
         run.run()
 
 

@@ -1,8 +1,7 @@
 """[Choice] -> Plan: all memory placed, steps bound, nothing looked up while running.
 
-A Sketch says how much memory a segment takes; a Plan is a sketch bound to memory. Where an output's shape is known
-only after running, the plan ends and prepares (or finds again) the plan of what follows for the shapes at hand. With
-SODALITE_CHECK=1, guard bytes, poisoned memory and input checksums surround every step.
+A Sketch says how much memory a segment takes, a Plan is a sketch bound to it, a Runner has the plans of a graph by
+shape. Where an output's shape is known only after running, a plan ends and finds or makes the plan of what follows.
 """
 
 # ruff: noqa: SLF001  a subgraph is run by its caller's interpreter
@@ -11,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 import zlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +31,7 @@ from .errors import (
     printable,
 )
 from .graph import Array, Node, Shape, TensorSpec
-from .kernel import Buffers, Step, nbytes
+from .kernel import Buffers, Limits, Step, nbytes
 from .resolve import Choice, Context, Decline, Settings, blame, dependencies, ordered, resolve, where
 
 if TYPE_CHECKING:
@@ -63,9 +62,9 @@ def aligned(nbytes: int) -> int:
 def place(blocks: Sequence[Block], *, gap: int = 0, share: bool = True) -> tuple[list[int], int]:
     """Aligned offsets of *blocks* and the size of the arena: blocks alive at one step never share a byte.
 
-    gap: free bytes before, between and after the blocks; share: False gives every block memory of its own.
-    Largest first, each at the lowest offset that is free for its whole life (greedy by size: Pisarchyk & Lee,
-    "Efficient Memory Management for Deep Neural Net Inference", 2020).
+    gap: free bytes around each; share=False: memory of its own for each. Else largest first, each at the lowest offset
+    that is free for its whole life (greedy by size: Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net
+    Inference", 2020).
     """
     sizes = [aligned(b.nbytes) + gap for b in blocks]
     if not share:
@@ -104,14 +103,12 @@ def size_of(spec: TensorSpec) -> int:
     return nbytes(spec.shape or (), spec.dtype)
 
 
-def recent(plans: OrderedDict[Any, Plan], key: Any, make: Callable[[], Plan]) -> Plan:
-    """plans[key], made if it is not there; the least recently used one goes when there are too many."""
-    if key not in plans:
-        plans[key] = make()
-        if len(plans) > KEPT:
-            plans.popitem(last=False)
-    plans.move_to_end(key)
-    return plans[key]
+def recent(plans: dict[Any, Plan], key: Any, make: Callable[[], Plan]) -> Plan:
+    """plans[key], or make(); of too many, the one that was not asked for longest goes."""
+    plans[key] = plan = plans.pop(key, None) or make()
+    if len(plans) > KEPT:
+        del plans[next(iter(plans))]
+    return plan
 
 
 class Sketch:
@@ -171,7 +168,7 @@ class Sketch:
             self.blocks.append(Block(size_of(self.specs[tensor]), first, last))
 
     def _source(self, choice: Choice, k: int, at: int) -> int:
-        """The tensor whose bytes output *k* may take, or -1: it dies here, and nothing else takes them."""
+        """The tensor that dies here and whose bytes output *k* may take, or -1."""
         tensor, alias = choice.makes[k], choice.prepared.alias
         if k not in alias or self.ctx.settings.keep_all or not self._places(tensor):
             return -1
@@ -204,18 +201,18 @@ def _in_order(ctx: Context, choices: list[Choice]) -> list[Choice]:
 
 
 class Plan:
-    """Steps over fixed buffers. arrays: tensor -> its memory; late: outputs of the last run whose shape was
-    known only then; next: the plan that continued it, or None."""
+    """Steps over fixed buffers. arrays: tensor -> its memory; late: outputs whose shape the last run told;
+    next: the plan that continued it, or None."""
 
     def __init__(self, sketch: Sketch, given: Mapping[int, Array]) -> None:
         self.sketch, self.ctx, self.choices = sketch, sketch.ctx, sketch.choices
         self.next: Plan | None = None
         self.late: dict[int, Array] = {}
-        self._tails: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
+        self._tails: dict[Any, Plan] = {}
         try:
             self._arena = blank(sketch.arena)
         except (MemoryError, ValueError) as error:
-            raise KernelError(f"no memory for an arena of {sketch.arena:,} bytes: use a smaller input, or free memory") from error
+            raise KernelError(f"no memory for {sketch.arena:,} bytes: use a smaller input or batch") from error
         self.arrays = dict(given)
         for tensor, spec in sketch.specs.items():
             if tensor in self.arrays or spec.shape is None:
@@ -258,11 +255,11 @@ class Plan:
         if choice.kind == "delegate":
             step = Fallback(self, choice, step)
         elif node.subgraphs:
-            step = _counting(step, [self.ctx.subplan(node, i) for i in range(len(node.subgraphs))])
+            step = partial(_counting, step, [self.ctx.subplan(node, i) for i in range(len(node.subgraphs))])
         return self._checked(step, choice, buffers) if self.ctx.settings.check else step
 
     def _checked(self, step: Step, choice: Choice, buffers: Buffers) -> Step:
-        """*step*, with a KernelError if it writes what it must not. Poison shows what it did not write."""
+        """*step*, with a KernelError if it writes what it must not, and poison where it does not write."""
         inputs = {k: a for k, a in enumerate(buffers.inputs) if a is not None and a.dtype != object}
         outputs = [a for a in buffers.outputs if a is not None and a.dtype != object]
         watched = {k: a for k, a in inputs.items() if k not in choice.prepared.writes and _apart(a, outputs)}
@@ -299,8 +296,8 @@ class Plan:
     def run(self, observe: Observer | None = None, deadline: float | None = None) -> None:
         """Run all steps, and what follows a dynamic output.
 
-        observe(choice, outputs, ns): called after each step with its outputs and its nanoseconds; the steps, the memory
-        and the bits are the same. deadline: time.monotonic() after which a KernelError is raised.
+        observe(choice, outputs, ns) is called after each step; memory and bits are the same. deadline: time.monotonic()
+        after which a KernelError is raised.
         """
         self.late.clear()
         self.next = None
@@ -318,8 +315,7 @@ class Plan:
 
     def _run_singly(self, observe: Observer | None, deadline: float | None) -> None:
         for at, (choice, step) in enumerate(zip(self.sketch.order, self.steps, strict=True)):
-            if deadline is not None and time.monotonic() > deadline:
-                raise KernelError(f"{choice}: the time limit of {self.ctx.settings.limits.seconds} s ended before it could run")
+            _in_time(deadline, self.ctx.settings.limits, choice)
             start = time.perf_counter_ns()
             try:
                 step()
@@ -348,9 +344,8 @@ class Plan:
         plan.run(observe, deadline)
 
     def _tail(self) -> Plan:
-        """The plan of what follows, for the shapes just delivered."""
         specs = self.sketch.specs
-        known = {**specs, **{t: replace(specs[t], shape=value.shape) for t, value in self.late.items()}}
+        known = specs | {t: replace(specs[t], shape=value.shape) for t, value in self.late.items()}
         return Plan(Sketch(self.ctx, self.sketch.rest, known, fed=list(self.late), given=self.arrays), self.arrays)
 
     def chain(self) -> list[Plan]:
@@ -359,10 +354,9 @@ class Plan:
 
 
 class Fallback:
-    """The step of a partition: the delegate's, or once that has failed the kernels', for the interpreter's life.
+    """The step of a partition: the delegate's or, for good once that has failed, the same nodes' on kernels.
 
-    A partition's inputs stay intact until its step returns, and its outputs count only then; so the same nodes run on
-    kernels from those inputs, in memory of their own.
+    Its inputs stay intact until it returns, and its outputs count only then: the kernels have memory of their own.
     """
 
     def __init__(self, outer: Plan, choice: Choice, step: Step) -> None:
@@ -402,15 +396,15 @@ class Fallback:
         warnings.warn(f"{text}; from now on {scope} on kernels", DelegateWarning, stacklevel=6)
 
 
-def _counting(step: Step, subplans: Sequence[Any]) -> Step:
-    """*step*, with the loop turns of its subgraphs counted from zero each time."""
+def _counting(step: Step, subplans: Sequence[Any]) -> None:
+    for subplan in subplans:
+        subplan.turns = 0
+    step()
 
-    def run() -> None:
-        for subplan in subplans:
-            subplan.turns = 0
-        step()
 
-    return run
+def _in_time(deadline: float | None, limits: Limits, place: object) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise KernelError(f"{place}: over the time limit of {limits.seconds} s")
 
 
 def _read_only(array: Array) -> Array:
@@ -420,7 +414,7 @@ def _read_only(array: Array) -> Array:
 
 
 def _joined(steps: Sequence[Step]) -> tuple[list[Step], list[int]]:
-    """Runs of neighbours with the same ``join`` as one step each; and the place in *steps* where each starts."""
+    """Neighbours with the same ``join`` as one step; and where in *steps* each starts."""
     fast: list[Step] = []
     starts: list[int] = []
     at = 0
@@ -442,10 +436,7 @@ def _sum(array: Array) -> int:
 
 
 class Runner:
-    """Runs graph *graph* of *model*. One thread at a time.
-
-    state: the interpreter's dict for resources. Runners of one interpreter come from each other's ``sibling``.
-    """
+    """Runs graph *graph* of *model*, in one thread at a time. Those of one interpreter share *state* and *family*."""
 
     def __init__(
         self,
@@ -466,7 +457,7 @@ class Runner:
         self._state = state
         self._shapes: dict[int, Shape] = {}
         self._variables: dict[int, Array] = {}
-        self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
+        self._plans: dict[Any, Plan] = {}
         self._sketch: Sketch | None = None
         self._plan: Plan | None = None
         self._deadline: float | None = None
@@ -474,7 +465,7 @@ class Runner:
         self._context = Context(self.graph, registry, settings, state, self._packed, self._subplan)
 
     def sibling(self, graph: int) -> Runner:
-        """The runner of another graph of the same interpreter: same state, same memory each time."""
+        """The interpreter's runner of another graph."""
         if graph not in self._family:
             Runner(self.model, graph, self.registry, self.settings, self._state, self._family)
         return self._family[graph]
@@ -484,7 +475,7 @@ class Runner:
         return self._plan is not None
 
     def resize(self, tensor: int, shape: Shape) -> None:
-        """Give input *tensor* a new shape; the next allocate plans for it. ShapeError if it cannot have one."""
+        """Give input *tensor* a new shape, or ShapeError; the next allocate plans for it."""
         spec = self.graph.tensors[tensor]
         if tensor not in self.graph.inputs:
             raise ShapeError(f"{called(spec, 'tensor')} is not an input: only inputs {list(self.graph.inputs)} can be resized")
@@ -510,7 +501,7 @@ class Runner:
         return self.input_shape(tensor)
 
     def allocate(self) -> None:
-        """Resolve, lay out and bind for the current shapes; variables are cleared. Plans are kept by shape."""
+        """Find or make the plan for the current shapes; variables are cleared."""
         self.model.check_unchanged()
         self._plan = recent(self._plans, tuple(self.input_shape(i) for i in self.graph.inputs), self._made)
         self._sketch = self._plan.sketch
@@ -545,7 +536,7 @@ class Runner:
             array[...] = t.quant.zero_point if t.dtype == "int8" and t.quant is not None else 0
 
     def memory(self) -> Memory:
-        """What the plan for the current shapes takes; nothing is allocated for the answer."""
+        """What the plan for the current shapes takes or would take."""
         sketch, graph = self._sketched(), self.graph
         return Memory(
             arena=sketch.arena,
@@ -557,7 +548,7 @@ class Runner:
         )
 
     def explain(self) -> Explanation:
-        """Who runs each node and who declined; of nodes behind a dynamic shape, as the last run had it."""
+        """Who runs each node and who declined; behind a dynamic shape, as the last run had it."""
         rows = {n.index: Row(n.index, n.op, n.name) for n in self.graph.nodes}
         step = -1
         for sketch in [plan.sketch for plan in self._chain()] or [self._sketched()]:
@@ -576,7 +567,7 @@ class Runner:
         return self._plan
 
     def input(self, tensor: int) -> Array:
-        """The memory of an input or variable tensor, to be written."""
+        """The memory of an input or variable, to be written."""
         return self._allocated().arrays[tensor]
 
     def value(self, tensor: int) -> Array:
@@ -587,22 +578,20 @@ class Runner:
                 return plan.late[tensor]
             if plan.sketch.recycled(tensor):
                 raise NoValueError(
-                    f"{name}: its memory was used again after its last reader; "
-                    "make the interpreter with experimental_preserve_all_tensors=True to read it"
+                    f"{name}: its memory was used again after its last reader; experimental_preserve_all_tensors=True keeps it"
                 )
             if tensor in plan.arrays and (plan is self._plan or tensor not in plan.sketch.given):
                 return plan.arrays[tensor]
-        raise NoValueError(f"{name} has no value: it is inside a fused kernel or a partition, or its operator has not run")
+        raise NoValueError(f"{name} has no value: it is inside a fused kernel or partition, or its operator has not run")
 
     def run(self, observe: Observer | None = None) -> None:
-        """Run the plan. observe(choice, outputs, ns) is called after each step."""
         plan, seconds = self._allocated(), self.settings.limits.seconds
         self._deadline = None if seconds is None else time.monotonic() + seconds
         with np.errstate(all="ignore"):
             plan.run(observe, self._deadline)
 
     def close(self) -> None:
-        """Let go of plans and memory, also of the siblings'."""
+        """Let go of plans and memory, the siblings' too."""
         family, self._family = self._family, {}
         self._plans.clear()
         self._plan = self._sketch = None
@@ -630,8 +619,8 @@ class Runner:
 class Subplan:
     """A subgraph as a callable, for the kernel of the node that names it.
 
-    Called with arrays in the order of the subgraph's inputs, it resizes, runs and returns the outputs: views that are
-    good until the next call, copies where an output is also an input. turns: calls in this run of the node.
+    Outputs are views that are good until the next call, copies where an output is also an input. turns: calls in this
+    run of the node.
     """
 
     def __init__(self, caller: Runner, runner: Runner, node: Node, place: int) -> None:
@@ -642,7 +631,6 @@ class Subplan:
         self.inputs, self.outputs = (tuple(graph.tensors[i] for i in side) for side in (graph.inputs, graph.outputs))
 
     def shapes(self, *inputs: Shape) -> tuple[Shape | None, ...]:
-        """The outputs' shapes for these input shapes; None where they are known only after running."""
         self._fit(inputs)
         specs = self._runner._sketched().specs
         return tuple(specs[t.index].shape if t.index in specs else None for t in self.outputs)
@@ -653,8 +641,7 @@ class Subplan:
         if limits.loop_turns is not None and self.turns > limits.loop_turns + self._spare:
             raise KernelError(f"{where(self._node)}: over the limit of {limits.loop_turns} loop turns")
         runner._deadline = deadline = self._caller._deadline  # one interpreter, one clock
-        if deadline is not None and time.monotonic() > deadline:
-            raise KernelError(f"{where(self._node)}: over the time limit of {limits.seconds} s")
+        _in_time(deadline, limits, where(self._node))
         self._fit([np.shape(a) for a in arrays])
         if not runner.allocated:
             runner.allocate()
@@ -693,13 +680,12 @@ class Row:
 
 
 class Explanation(NamedTuple):
-    """All nodes of one graph. str() is a table, with what was declined under each node."""
+    """All nodes of one graph; str() is a table. owners: how many nodes each runs."""
 
     rows: tuple[Row, ...]
 
     @property
     def owners(self) -> dict[str, int]:
-        """Owner -> how many nodes it runs."""
         return dict(Counter(r.owner for r in self.rows))
 
     def __str__(self) -> str:
@@ -727,7 +713,7 @@ class Memory(NamedTuple):
         return self.arena + self.variables + self.weights + self.packed
 
     def __str__(self) -> str:
-        more = "; more while running, where shapes are known only then" if self.unplanned else ""
+        more = "; more where shapes are known only while running" if self.unplanned else ""
         return (
             f"{self.total:,} bytes: arena {self.arena:,} (scratch {self.scratch:,} in it), variables {self.variables:,}, "
             f"weights {self.weights:,}, packed weights {self.packed:,}{more}"
