@@ -271,7 +271,7 @@ CORE = (
     Fault(
         "operator version ignored",
         "core/src/sodalite/resolve.py",
-        "        if node.version not in kernel.versions:",
+        "        if node.version not in versions:",
         "        if False:",
         (f"{PLUGINS}::test_versions_and_arithmetic_decline_with_reasons",),
     ),

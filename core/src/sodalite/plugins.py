@@ -53,8 +53,7 @@ def entry_points(group: str, path: Iterable[str] | None = None) -> Iterator[tupl
         for distribution, version, text in _texts(folder):
             key = distribution.lower().replace("-", "_").replace(".", "_")
             current = ""
-            for raw in text.splitlines() if group in text and key not in seen else ():
-                line = raw.strip()
+            for line in map(str.strip, text.splitlines() if group in text and key not in seen else ()):
                 if line.startswith("["):
                     current = line.strip("[] ")
                 elif current.startswith(group) and "=" in line and line[0] not in "#;":
@@ -210,16 +209,16 @@ class Registry:
             except BaseException as error:
                 answer = Unavailable(cause(error))
             if isinstance(answer, Unavailable):
-                said.append(f"  plugin '{hook.plugin_name}': {answer.why}")
+                said.append(f"\n  plugin '{hook.plugin_name}': {answer.why}")
             elif answer is not None:
                 parts = ("name", "min_nodes", "max_partitions", "refuses", "compile", "close")
                 if missing := [a for a in parts if not hasattr(answer, a)]:
                     raise PluginError(f"plugin '{hook.plugin_name}': its delegate {name!r} lacks {', '.join(missing)}")
                 return cast("Delegate", answer)
-        said += [f"  {p} failed to load: {p.why}" for p in self.failed]
+        said += [f"\n  {p} failed to load: {p.why}" for p in self.failed]
         here = ", ".join(self.with_delegates) or "none"
-        said = said or [f"  plugins with delegates here: {here}; install the one that offers it"]
-        raise DelegateError("\n".join([f"delegate {printable(name)!r} is not available", *said]))
+        said = said or [f"\n  plugins with delegates here: {here}; install the one that offers it"]
+        raise DelegateError(f"delegate {printable(name)!r} is not available{''.join(said)}")
 
 
 _loading = threading.Lock()

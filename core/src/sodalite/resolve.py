@@ -147,17 +147,17 @@ def _at(tensors: Any, indices: Sequence[int]) -> tuple[TensorSpec | None, ...]:
 def spec_of(ctx: Context, node: Node, specs: Mapping[int, TensorSpec], who: str = "") -> NodeSpec:
     tensors = ctx.graph.tensors
     return NodeSpec(
-        op=node.op,
-        version=node.version,
-        inputs=_at(specs, node.inputs),
-        outputs=tuple(specs.get(i, tensors[i]) for i in node.outputs),
-        options=node.options,
-        custom_options=node.custom_options,
-        intermediates=_at(tensors, node.intermediates),
-        mode=ctx.settings.mode,
-        index=node.index,
-        name=node.name,
-        state=ctx.state,
+        node.op,
+        node.version,
+        _at(specs, node.inputs),
+        tuple(specs.get(i, tensors[i]) for i in node.outputs),
+        node.options,
+        node.custom_options,
+        _at(tensors, node.intermediates),
+        ctx.settings.mode,
+        node.index,
+        node.name,
+        ctx.state,
         packed=partial(ctx.keep, (node,), who),
         subplan=partial(ctx.subplan, node),
     )
@@ -171,15 +171,15 @@ def group_of(ctx: Context, nodes: Sequence[Node], specs: Mapping[int, TensorSpec
     read = dict.fromkeys(i for n in nodes for i in n.inputs if i >= 0 and i not in made and specs[i].data is None)
     left = [i for i in made if i in graph.outputs or not inside.issuperset(graph.readers.get(i) or (-1,))]
     return GroupSpec(
-        members=tuple(spec_of(ctx, n, specs, who) for n in nodes),
-        inputs=tuple(specs[i] for i in read),
-        outputs=tuple(specs[i] for i in left),
-        member_inputs=tuple(n.inputs for n in nodes),
-        member_outputs=tuple(n.outputs for n in nodes),
-        mode=ctx.settings.mode,
-        name=nodes[-1].name,
-        state=ctx.state,
-        packed=partial(ctx.keep, nodes, who),
+        tuple(spec_of(ctx, n, specs, who) for n in nodes),
+        tuple(specs[i] for i in read),
+        tuple(specs[i] for i in left),
+        tuple(n.inputs for n in nodes),
+        tuple(n.outputs for n in nodes),
+        ctx.settings.mode,
+        nodes[-1].name,
+        ctx.state,
+        partial(ctx.keep, nodes, who),
     )
 
 
@@ -208,19 +208,18 @@ def _fault(prepared: object, spec: NodeSpec | GroupSpec) -> str:
     """How an answer of prepare breaks its contract."""
     if not isinstance(prepared, Prepared):
         return f"returned {type(prepared).__name__} from prepare, not sodalite.Prepared"
-    inputs = dict(enumerate(spec.inputs))
-    if len(prepared.outputs) != len(spec.outputs):
-        return f"prepared {len(prepared.outputs)} outputs, the node has {len(spec.outputs)}"
-    for i, shape in enumerate(prepared.outputs):
-        if shape is not None and any(not isinstance(d, (int, np.integer)) or d < 0 for d in shape):
-            return f"says output {i} has shape {tuple(shape)}: every dimension must be an int >= 0"
+    inputs, outputs = dict(enumerate(spec.inputs)), prepared.outputs
+    if len(outputs) != len(spec.outputs):
+        return f"prepared {len(outputs)} outputs, the node has {len(spec.outputs)}"
+    for i, shape in enumerate(outputs):
+        if any(not isinstance(d, (int, np.integer)) or d < 0 for d in shape or ()):
+            return f"prepared output {i} as {tuple(shape or ())}: every dimension must be an int >= 0"
     for i in prepared.writes:
-        tensor = inputs.get(i)
-        if tensor is None or not tensor.variable:
-            return f"wants to write input {i}, which is not a variable tensor"
+        if not (tensor := inputs.get(i)) or not tensor.variable:
+            return f"wants to write input {i}, which is not a variable"
     for i, j in prepared.alias.items():
-        if not 0 <= i < len(spec.outputs) or inputs.get(j) is None:
-            return f"wants output {i} to take the memory of input {j}: there is no such pair"
+        if i not in range(len(outputs)) or not inputs.get(j):
+            return f"wants output {i} in the memory of input {j}: there is no such pair"
     return ""
 
 
@@ -263,9 +262,8 @@ def resolve(
         raise report(missing, ctx.registry.failed)
     left = [c for c in taken if c.kind == "kernel"]
     if ctx.settings.strict and asked and left:
-        lines = [f"  {c}: {'; '.join(map(str, c.declined)) or 'not claimed'}" for c in left[:20]]
-        lines += [f"  and {len(left) - 20} more"] * (len(left) > 20)
-        raise DelegateError("\n".join([f"strict: {len(left)} nodes would run on kernels", *lines]))
+        lines = [f"\n  {c}: {'; '.join(map(str, c.declined)) or 'not claimed'}" for c in left[:20]]
+        raise DelegateError(f"strict: {len(left)} nodes would run on kernels{''.join(lines)}")
     return fused(ctx, taken, specs), specs, rest
 
 
@@ -274,13 +272,11 @@ def _candidates(ctx: Context, node: Node, declined: list[Decline]) -> list[Offer
     offers = ctx.registry.offers(node.op, ctx.settings.kernels if only is None else (only,))
     asked, taken = ctx.settings.mode.arithmetic, []
     for offer in offers:
-        kernel = offer.kernel
-        if node.version not in kernel.versions:
-            why = f"version {node.version}; up to {kernel.versions.stop - 1} only"
-            declined.append(Decline(offer.plugin, why, Reason.VERSION))
-        elif asked not in kernel.arithmetic:
-            why = f"computes {', '.join(sorted(kernel.arithmetic))}, not {asked}"
-            declined.append(Decline(offer.plugin, why, Reason.ARITHMETIC))
+        no, spoken, versions = partial(Decline, offer.plugin), offer.kernel.arithmetic, offer.kernel.versions
+        if node.version not in versions:
+            declined.append(no(f"version {node.version}; up to {versions.stop - 1} only", Reason.VERSION))
+        elif asked not in spoken:
+            declined.append(no(f"computes {', '.join(sorted(spoken))}, not {asked}", Reason.ARITHMETIC))
         else:
             taken.append(offer)
     if only is not None and not offers:
@@ -294,7 +290,7 @@ def _one(
 ) -> Choice | None:
     declined: list[Decline] = []
     offers = _candidates(ctx, node, declined)
-    if waits and offers:  # for a node nobody runs
+    if waits and offers:
         return None
     spec = spec_of(ctx, node, specs)
     if len(offers) > 1 and ctx.pin(node) is None and ctx.settings.kernels is None:
@@ -372,15 +368,16 @@ def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) 
     offers = ctx.registry.offers("fused:", ctx.settings.kernels)
     if not offers or ctx.settings.keep_all:
         return choices
-    alone = [(c.nodes[0], c) for c in choices if c.kind == "kernel" and None not in c.prepared.outputs]
-    free = {n.index: c for n, c in alone if ctx.pin(n) is None and not _stateful(ctx, n, c)}
-    found = []
-    for offer in offers:
-        if ctx.settings.mode.arithmetic in offer.kernel.arithmetic:
-            for root in free.values():
-                nodes = match(ctx.graph, offer.kernel.pattern, root.nodes[0], free)
-                if nodes and offer.kernel.quality >= max(free[n.index].quality for n in nodes):
-                    found.append((-int(offer.kernel.quality), -len(nodes), offer.plugin, root.index, offer, nodes))
+    single = [(c.nodes[0], c) for c in choices if c.kind == "kernel" and None not in c.prepared.outputs]
+    free = {n.index: c for n, c in single if ctx.pin(n) is None and not _stateful(ctx, n, c)}
+    found = [
+        (-int(offer.kernel.quality), -len(nodes), offer.plugin, i, offer, nodes)
+        for offer in offers
+        if ctx.settings.mode.arithmetic in offer.kernel.arithmetic
+        for i in free
+        if (nodes := match(ctx.graph, offer.kernel.pattern, ctx.graph.nodes[i], free))
+        and offer.kernel.quality >= max(free[n.index].quality for n in nodes)
+    ]
     taken: dict[int, Choice | None] = {}  # the root -> the group, other members -> None
     for *_, offer, nodes in sorted(found, key=lambda f: f[:4]):
         if any(n.index in taken for n in nodes):
@@ -399,23 +396,22 @@ def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) 
     return [c for c in (c if c.kind == "delegate" else taken.get(c.index, c) for c in choices) if c]
 
 
-def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Collection[int]) -> list[Node] | None:
+def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Collection[int]) -> list[Node]:
     """The nodes that *pattern* covers with its last member at *root*, if inner tensors have one reader each."""
     bound = {pattern[-1].label: root}
     for member in reversed(pattern):
         node = bound.get(member.label)
-        if node is None or node.op not in member.ops or node.index not in allowed or len(node.inputs) < len(member.inputs):
-            return None
+        if not node or node.op not in member.ops or node.index not in allowed or len(node.inputs) < len(member.inputs):
+            return []
         for i, label in zip(node.inputs, member.inputs, strict=False):
             if label is not None:
                 maker = graph.producer.get(i)
                 if maker is None or bound.setdefault(label, graph.nodes[maker]).index != maker:
-                    return None
+                    return []
     covered = {n.index for n in bound.values()}
     inner = [t for n in bound.values() if n is not root for t in n.outputs]
-    readers = [graph.readers.get(t, ()) for t in inner]
-    alone = all(len(r) == 1 and r[0] in covered for r in readers) and not set(inner).intersection(graph.outputs)
-    return [graph.nodes[i] for i in sorted(covered)] if alone and len(covered) == len(pattern) else None
+    alone = all(len(r := graph.readers.get(t, ())) == 1 and r[0] in covered and t not in graph.outputs for t in inner)
+    return [graph.nodes[i] for i in sorted(covered)] if alone and len(covered) == len(pattern) else []
 
 
 def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], specs: Mapping[int, TensorSpec]) -> None:
@@ -428,16 +424,15 @@ def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], s
     # what an earlier delegate took runs as one
     units = list(dict.fromkeys(tuple(m.index for m in owner[n.index].nodes) if n.index in owner else (n.index,) for n in running))
     groups = convex_groups([units[k] for k in ordered(units, before)], before, choices.keys() - declines.keys())
-    least = max(1, delegate.min_nodes)
-    ranked = sorted((g for g in groups if len(g) >= least), key=lambda g: (-len(g), g[0]))
-    ranked = ranked[: delegate.max_partitions if delegate.max_partitions > 0 else None]
+    least, most = max(1, delegate.min_nodes), delegate.max_partitions
+    largest = sorted(groups, key=lambda g: (-len(g), g[0]))[: most if most > 0 else None]
     for group in groups:
-        if group in ranked:
-            taken = _compiled(ctx, delegate, [ctx.graph.nodes[i] for i in group], specs)
-        else:
-            small = len(group) < least
-            why = f"partition of {len(group)} nodes; at least {least} wanted" if small else f"only the {len(ranked)} largest partitions are taken"
-            taken = Decline(delegate.name, why, Reason.SIZE)
+        why = ""
+        if len(group) < least:
+            why = f"partition of {len(group)} nodes; at least {least} wanted"
+        elif group not in largest:
+            why = f"only the {most} largest partitions are taken"
+        taken = Decline(delegate.name, why, Reason.SIZE) if why else _compiled(ctx, delegate, [ctx.graph.nodes[i] for i in group], specs)
         if isinstance(taken, Decline):
             declines.update(dict.fromkeys(group, taken))
         else:
@@ -530,10 +525,7 @@ def ordered(units: Sequence[tuple[int, ...]], before: Edges) -> list[int]:
 def dependencies(graph: Graph, nodes: Sequence[Node], choices: Collection[Choice]) -> dict[int, set[int]]:
     """For each node, those of *nodes* that must run before it: producers of its inputs, and writers of variables it
     touches; before a writer also readers. Effects write variable -1."""
-    updates: dict[int, set[int]] = {}
-    for c in choices:
-        for node in c.nodes:
-            updates[node.index] = {c.reads[k] for k in c.prepared.writes} | ({-1} if c.prepared.effects else set())
+    updates = {n.index: {c.reads[k] for k in c.prepared.writes} | ({-1} if c.prepared.effects else set()) for c in choices for n in c.nodes}
     inside = {n.index for n in nodes}
     users: dict[int, list[int]] = {}  # variable -> its last writer (-1: none), and who touched it since
     before = {}
