@@ -265,6 +265,14 @@ def test_a_delegate_that_is_not_there_says_what_each_plugin_said():
         registry.delegate("other")
 
 
+def test_a_hook_may_leave_arguments_out_and_name_them_in_any_order():
+    """As every pluggy hook may."""
+    for offers in (lambda self, options: Unavailable(str(options)), lambda self, options, name: Unavailable(f"{options} of {name}")):
+        registry = Registry.of([plugin(name="npu", sodalite_delegates=offers)])
+        with pytest.raises(DelegateError, match=r"plugin 'npu': \{'fast': '1'\}"):
+            registry.delegate("mine", {"fast": "1"})
+
+
 def test_a_delegate_that_lacks_parts_is_a_plugin_error():
     registry = Registry.of([plugin(name="npu", sodalite_delegates=lambda self, name, options: object())])
     with pytest.raises(PluginError, match="lacks name, min_nodes"):
