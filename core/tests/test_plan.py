@@ -121,6 +121,30 @@ def test_no_alias_where_the_input_lives_on(read_later):
     np.testing.assert_array_equal(run.input(rows.names["x"]), one)
 
 
+def test_no_alias_of_a_tensor_that_its_step_reads_twice():
+    """out = 10 a, then out += b: with a and b one tensor, out over a would change b."""
+    kernels = basic()
+
+    @kernels.prepare("SUM_LATER")
+    def sum_later(node: NodeSpec) -> Prepared:
+        def bind(b: Buffers):
+            def step() -> None:
+                np.multiply(b.inputs[0], 10, out=b.outputs[0])
+                np.add(b.outputs[0], b.inputs[1], out=b.outputs[0])
+
+            return step
+
+        return Prepared((node.inputs[0].shape,), bind, alias={0: 0})
+
+    rows = Rows()
+    rows.tensor("x")
+    rows.op("NEG", ["x"], ["a"])
+    rows.op("SUM_LATER", ["a", "a"], ["b"])
+    rows.op("NEG", ["b"], ["y"])
+    run = runner(rows.graph(["x"], ["y"]), [plugin(kernels)])
+    assert feed(run, [1])[0].tolist() == [11] * 4
+
+
 def test_variables_keep_their_value_between_runs_and_reset():
     rows = Rows()
     rows.tensor("x")

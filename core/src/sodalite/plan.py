@@ -123,12 +123,11 @@ class Sketch:
         fed: Sequence[int] = (),
         given: Iterable[int] = (),
         results: Sequence[int] | None = None,
-        delegates: bool = True,
     ) -> None:
-        """fed: tensors written from outside before each run, to be placed here; given: tensors that have memory
-        already; results: tensors kept to the end beside those that later nodes read (default: graph outputs)."""
+        """fed: tensors to be placed here that are written from outside before each run; given: tensors that have memory
+        already; results: what a partition gives to the graph, for kernels to make (default: the graph's outputs)."""
         self.ctx, self.fed, self.given = ctx, fed, frozenset(given)
-        self.choices, self.specs, self.rest = resolve(ctx, nodes, known, delegates=delegates)
+        self.choices, self.specs, self.rest = resolve(ctx, nodes, known, delegates=results is None)
         self.order = _in_order(ctx, [c for c in self.choices if c.kind != "folded"])
         self.kept = {*fed, *(ctx.graph.outputs if results is None else results), *(i for n in self.rest for i in n.inputs)}
         self.home: dict[int, int] = {}  # tensor -> its block; aliases share one
@@ -263,7 +262,7 @@ class Plan:
         inputs = {k: a for k, a in enumerate(buffers.inputs) if a is not None and a.dtype != object}
         outputs = [a for a in buffers.outputs if a is not None and a.dtype != object]
         watched = {k: a for k, a in inputs.items() if k not in choice.prepared.writes and _apart(a, outputs)}
-        poisoned = [a.reshape(-1).view(np.uint8) for a in (*outputs, buffers.scratch) if _apart(a, inputs.values())]
+        poisoned = [buffers.scratch, *(a.reshape(-1).view(np.uint8) for a in outputs if _apart(a, inputs.values()))]
 
         def run() -> None:
             before = [_sum(a) for a in watched.values()]
@@ -376,7 +375,7 @@ class Fallback:
             ctx, specs = self._outer.ctx, self._outer.sketch.specs
             known = {i: t for i, t in specs.items() if i not in choice.makes}
             given = {t: arrays[t] for t in choice.reads}
-            self._plan = Plan(Sketch(ctx, choice.nodes, known, given=given, results=choice.makes, delegates=False), given)
+            self._plan = Plan(Sketch(ctx, choice.nodes, known, given=given, results=choice.makes), given)
         self._plan.run()
         made = self._plan.chain()[-1].arrays
         for tensor in choice.makes:
@@ -667,8 +666,8 @@ class Subplan:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (prepared while
-    running, because a shape is known only then). step: nodes of one step share its number; -1 where there is none."""
+    """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (its shape is known
+    only while running). step: nodes of one step share its number; -1: none."""
 
     index: int
     op: str
@@ -699,14 +698,14 @@ class Explanation(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Bytes of one graph's plan, known before anything is allocated."""
+    """Bytes of one graph's plan."""
 
     arena: int  # tensors and scratch together, after reuse
     scratch: int  # the largest of any step, part of the arena
     variables: int
     weights: int  # constants of the file
     packed: int  # what kernels make of them beside
-    unplanned: bool  # a part is prepared only while running, and so not counted
+    unplanned: bool  # more is prepared while running
 
     @property
     def total(self) -> int:
