@@ -134,11 +134,18 @@ def coverage_table(records: Iterable[Path]) -> str:
                 # an expected failure and an expected decline pass as tests, but fill no cell
                 agreed = said["said"] == "agrees" and said["passed"]
                 seen[said["op"], said["types"]].add("agrees" if agreed else said["said"])
-    by_op: dict[str, list[str]] = defaultdict(list)
+    by_op: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for (op, types), verdicts in sorted(seen.items()):
         if "agrees" in verdicts and "wrong" not in verdicts:
-            by_op[op].append(f"`{types}`")
-    return rows(("operator", "types"), ((op, ", ".join(types)) for op, types in by_op.items()))
+            first, _, last = types.partition("-")
+            by_op[op][first].append(last or first)
+    lines = ((op, "; ".join(pairs(*item) for item in types.items())) for op, types in by_op.items())
+    return rows(("operator", "types"), lines)
+
+
+def pairs(first: str, last: Sequence[str]) -> str:
+    """How the table writes the types of outputs that go with one type of input."""
+    return first if list(last) == [first] else f"{first} → {', '.join(last)}"
 
 
 TABLES: dict[str, Callable[[], str]] = {

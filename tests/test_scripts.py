@@ -230,12 +230,14 @@ def test_the_coverage_table_holds_what_agreed(tmp_path):
         line("cpu_ref", "ADD", "int8", "agrees")
         + line("cpu_ref", "ADD", "float32", "agrees")
         + line("cpu_ref", "ADD", "int64", "declined")
+        + line("cpu_ref", "CAST", "int8", "agrees")
+        + line("cpu_ref", "CAST", "int8-bool", "agrees")
         + line("cpu_ref", "SUM", "int8", "agrees")
         + line("cpu_ref", "SUM", "int8", "wrong")
         + line("other", "MUL", "int8", "agrees"),
         encoding="utf-8",
     )
-    assert tables.coverage_table([record]).splitlines()[2:] == ["| ADD | `float32`, `int8` |"]
+    assert tables.coverage_table([record]).splitlines()[2:] == ["| ADD | float32; int8 |", "| CAST | int8 → int8, bool |"]
 
 
 @posix
