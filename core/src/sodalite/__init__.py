@@ -27,11 +27,11 @@ _WHERE = {
     "plugins": "Registry",
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names.split()}
-__all__ = [*sorted(_MODULES)]  # noqa: PLE0604  names made above
+__all__ = [*sorted(_MODULES)]  # noqa: PLE0604
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the same for type checkers
     from . import build as build
-    from .delegate import *  # noqa: F403  what the table above says, for type checkers
+    from .delegate import *  # noqa: F403
     from .errors import *  # noqa: F403
     from .graph import *  # noqa: F403
     from .hookspecs import *  # noqa: F403

@@ -49,7 +49,10 @@ class OpResolverType(enum.Enum):
 def load_delegate(
     library: str, options: Mapping[str, Any] | None = None, *, registry: Registry | None = None
 ) -> Delegate:
-    """The delegate called *library*, from an installed plugin; whoever calls this closes it. DelegateLoadError if there is none."""
+    """The delegate called *library*, from an installed plugin; whoever calls this closes it.
+
+    DelegateLoadError, also a ValueError, if there is none.
+    """
     name = os.fspath(library)
     if re.search(r"[/\\]|\.(so|dll|dylib)\b", name):
         raise DelegateLoadError(
@@ -574,7 +577,7 @@ class Session:
         return next(iter(results.values())) if len(results) == 1 else results
 
     def signature(self, key: str) -> Self:
-        """The same, calling signature *key*. ValueError lists them."""
+        """The same, calling one signature. ValueError lists them."""
         if key not in self._entries:
             raise _unsigned(f"no signature {quoted(key)}", self._entries)
         other = copying.copy(self)
