@@ -348,7 +348,7 @@ class Plan:
         return Plan(Sketch(self.ctx, self.sketch.rest, known, fed=list(self.late), given=self.arrays), self.arrays)
 
     def chain(self) -> list[Plan]:
-        """This plan and those that continued it in the last run."""
+        """This plan and what continued it."""
         return [self] if self.next is None else [self, *self.next.chain()]
 
 
@@ -384,13 +384,14 @@ class Fallback:
 
     def _give_up(self, error: BaseException) -> None:
         choice, ctx = self._choice, self._outer.ctx
-        why = str(error) if isinstance(error, DelegateError) else f"{type(error).__name__}: {error}"
+        said = error if isinstance(error, DelegateError) else f"{type(error).__name__}: {error}"
+        why = f"failed while running: {said}"
         lost = bool(getattr(error, "device_lost", False))
-        text = f"{choice}: delegate '{choice.owner}' failed while running: {why}"
+        text = f"{choice}: delegate '{choice.owner}' {why}"
         if ctx.settings.on_delegate_error == "raise":
             raise DelegateError(text, device_lost=lost) from error
         for node in ctx.graph.nodes if lost else choice.nodes:
-            ctx.demoted[choice.owner, node.index] = f"failed while running: {why}"
+            ctx.demoted[choice.owner, node.index] = why
         scope = "all its partitions run" if lost else "these nodes run"
         warnings.warn(f"{text}; from now on {scope} on kernels", DelegateWarning, stacklevel=6)
 
@@ -431,7 +432,7 @@ def _apart(array: Array, others: Iterable[Array]) -> bool:
 
 
 def _sum(array: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return zlib.crc32(np.ascontiguousarray(array))
 
 
 class Runner:
