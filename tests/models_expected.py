@@ -11,28 +11,8 @@ from sodalite_testkit.tolerance import Tolerance
 # Models whose operators are not all delivered -> the operators that are missing.
 # (python tests/models_report.py --not-yet prints this list as it should be)
 NOT_YET: dict[str, str] = {
-    "coral/keras_lstm_mnist_ptq.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
     "coral/ssd_mobilenet_v1_coco_quant_postprocess_head_layers.tflite": "custom:TFLite_Detection_PostProcess",
-    "litert_testdata/call_once_mul.tflite": "ASSIGN_VARIABLE CALL_ONCE READ_VARIABLE VAR_HANDLE",
     "litert_testdata/conv3d_huge_im2col.tflite": "CONV_3D",
-    "litert_testdata/custom_lstm.tflite": "LSTM",
-    "litert_testdata/lstm.tflite": "LSTM",
-    "litert_testdata/lstm_calibrated.tflite": "LSTM",
-    "litert_testdata/lstm_quantized.tflite": "LSTM",
-    "litert_testdata/multi_subgraphs_while.tflite": "WHILE",
-    "litert_testdata/nested_while.tflite": "WHILE",
-    "litert_testdata/odml_sdpa_composite_gqa.tflite": "STABLEHLO_COMPOSITE",
-    "litert_testdata/odml_sdpa_composite_mha.tflite": "STABLEHLO_COMPOSITE",
-    "litert_testdata/odml_sdpa_composite_mqa.tflite": "STABLEHLO_COMPOSITE",
-    "litert_testdata/resource_vars_calibrated.tflite": "ASSIGN_VARIABLE CALL_ONCE READ_VARIABLE VAR_HANDLE",
-    "litert_testdata/unidirectional_sequence_lstm.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "litert_testdata/unidirectional_sequence_lstm_calibrated.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "litert_testdata/unidirectional_sequence_lstm_quantized.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "microwakeword/pymicro_hey_jarvis.tflite": "ASSIGN_VARIABLE CALL_ONCE READ_VARIABLE VAR_HANDLE",
-    "microwakeword/v2_vad.tflite": "ASSIGN_VARIABLE CALL_ONCE READ_VARIABLE VAR_HANDLE",
-    "tflite_micro/dtln_noise_suppression_int16.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "tflite_micro/mnist_trained_lstm.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "tflite_micro/mnist_trained_lstm_int8.tflite": "UNIDIRECTIONAL_SEQUENCE_LSTM",
 }
 
 UNSUPPORTED, CORRUPT, SHAPE = "UnsupportedOpError", "CorruptModelError", "ShapeError"
@@ -56,6 +36,8 @@ MUST_FAIL: dict[str, tuple[str, str]] = {
     "litert_testdata/softplus_flex.tflite": (UNSUPPORTED, "custom:FlexSoftplus"),
     "litert_testdata/sparse_tensor.tflite": (UNSUPPORTED, "custom:FakeOp"),
     "litert_testdata/string_input_flex_model.tflite": (UNSUPPORTED, "custom:FlexStringToHashBucketFast"),
+    "litert_testdata/svdf_calibrated.tflite": (SHAPE, "state has shape"),
+    "litert_testdata/svdf_quantized.tflite": (SHAPE, "state has shape"),
     "litert_testdata/tensor_string_data_type.tflite": (UNSUPPORTED, "string"),
     "litert_testdata/test_custom_node_with_init_data.tflite": (UNSUPPORTED, "custom:the_custom_code"),
     "litert_testdata/test_model.tflite": (SHAPE, "1 dimensions"),
@@ -73,8 +55,6 @@ NO_ORACLE: dict[str, str] = {
     "litert_testdata/lstm_calibrated2.tflite": "a tensor of more bytes than LiteRT can count",
     "litert_testdata/lstm_quantized2.tflite": "a tensor of more bytes than LiteRT can count",
     "litert_testdata/single_conv_no_bias.tflite": "LiteRT wants a bias, or two inputs",
-    "litert_testdata/svdf_calibrated.tflite": "its state does not fit its weights",
-    "litert_testdata/svdf_quantized.tflite": "its state does not fit its weights",
     "litert_testdata/tile_with_bool_input.tflite": "drawn multiples that LiteRT refuses",
     "litert_testdata/while_op_with_forwarding_input.tflite": "drawn inputs that LiteRT refuses",
     "tflite_micro/keyword_scrambled_8bit.tflite": "LiteRT crashes",

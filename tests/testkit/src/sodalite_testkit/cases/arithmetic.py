@@ -18,8 +18,14 @@ PLAIN = {
     "SUB": ("float32", "int32", "int64"),
     "MUL": ("float32", "int32", "int64", "float16", "int16", "uint32", "complex64"),
 }
-# (scales of a, b, out), zero points for int8; a sum whose multiplier is large, and one that is small
-SCALES = (((0.05, 0.031, 0.083), (-5, 7, 3)), ((0.011, 0.09, 0.02), (100, -128, -20)), ((0.3, 0.3, 0.004), (0, 0, 127)))
+# (scales of a, b, out), zero points for int8; a sum whose multiplier is large, one that is small, and one whose ties
+# are decided by the last of the bits that sums are carried with
+SCALES = (
+    ((0.05, 0.031, 0.083), (-5, 7, 3)),
+    ((0.011, 0.09, 0.02), (100, -128, -20)),
+    ((0.3, 0.3, 0.004), (0, 0, 127)),
+    ((7 / 16, 5 / 16, 1 / 4), (0, 1, -2)),
+)
 
 
 def cases() -> Iterator[Case]:
@@ -58,6 +64,8 @@ def _plain(op: str, dtype: str) -> Iterator[Case]:
         odd = specials()
         odd = odd[~np.isinf(odd) & ~(np.abs(odd) > 1)]  # LiteRT has no infinities here: the largest float instead
         yield case(op, [fed(odd.reshape(-1, 1)), fed(odd)], [out(dtype)], note="specials")
+        for activation in ACTIVATIONS[1:]:
+            yield case(op, [fed(odd), fed(odd)], [out(dtype)], note="specials", fused_activation_function=activation)
     for activation in ACTIVATIONS[1:]:
         if dtype != "complex64" and (dtype, activation) != ("uint32", "RELU_N1_TO_1"):
             yield case(op, [fed(dtype, (3, 5)), fed(dtype, (5,))], [out(dtype)], fused_activation_function=activation)

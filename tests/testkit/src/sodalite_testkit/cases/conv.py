@@ -223,6 +223,18 @@ def _extremes(dtype: str) -> Iterator[Case]:
             out(dtype, q(0.0001 / scale, zo)),
             note=f"extremes{place}",
         )
+    if dtype == "uint8":
+        # s_x · s_w is rounded up in float32, and the output's scale fits that: ties, which float64 would not see
+        scale = np.float32(0.373) * np.float32(0.021)
+        yield _conv(
+            G((1, 1, 1, 1), (1, 1), 4),
+            fed(np.full((1, 1, 1, 1), 3, np.uint8), quant=q(0.373, 3)),
+            const(np.full((4, 1, 1, 1), 9, np.uint8), quant=q(0.021, 7)),
+            const(np.array([100, 150, 200, 240], np.int32) * 2**17 + 2**16, quant=q(float(scale))),
+            out("uint8", q(float(scale) * 2**17)),
+            note="float32_product",
+            expected=[np.array([101, 151, 201, 241], np.uint8).reshape(1, 1, 1, 4)],
+        )
     if dtype == "int8":
         # sums that cancel, after any partial sum of a matrix product has gone beyond what float32 holds exactly
         rng = generator("conv_cancels")

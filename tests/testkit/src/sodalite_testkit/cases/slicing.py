@@ -46,6 +46,7 @@ def _types(dtype: str) -> Iterator[Case]:
                 given = [x, numbers(begin, known=known, dtype=index), numbers(size, known=known, dtype=index)]
                 yield case("SLICE", given, [out(dtype, shape=shape)], note=f"{size[0]}-{told(known)}")
         yield _strided(x, (0, 2, 3), (2, -4, 0), (1, -1, -2), "back", known=known)
+        yield _strided(x, (0, 1), (1, 2), (1, 1), "new-beats-shrink", known=known, new_axis_mask=1, shrink_axis_mask=3)
 
 
 def _masks() -> Iterator[Case]:
