@@ -100,3 +100,21 @@ def test_what_touches_state_is_never_delegated():
     np.testing.assert_array_equal(feed(run, [X])[0], X)
     assert sorted(greedy.compiled) == [(0,), (2,)]
     assert run._state["log"] == ["b"]
+
+
+def test_a_writer_of_a_variable_waits_for_those_who_read_it_before():
+    """Though they wait for a partition that ends after the writer's place in the file."""
+    rows = Rows()
+    rows.tensor("x")
+    rows.tensor("state", variable=True)
+    rows.op("NEG", ["x"], ["a"])
+    rows.op("ADD", ["state", "a"], ["before"])
+    rows.op("COUNT", ["state", "x"], ["count"], writes=frozenset({0}))
+    rows.op("NEG", ["x"], ["b"])
+    delegate = Flaky()
+    run = runner(rows.graph(["x"], ["before", "count", "b"]), [plugin(basic())], delegates=(delegate,))
+    assert delegate.compiled == [(0, 3)]
+    for turn in range(3):
+        before, count, _ = feed(run, [X])
+        np.testing.assert_array_equal(before, turn * X - X)
+        np.testing.assert_array_equal(count, (turn + 1) * X)
