@@ -27,7 +27,7 @@ MUST_FAIL: dict[str, tuple[str, str]] = {
     "litert_testdata/add_shared_tensors.tflite": (CORRUPT, "output 0 is tensor 1"),
     "litert_testdata/custom_op.tflite": (UNSUPPORTED, "custom:CustomTestOp"),
     "litert_testdata/custom_sinh.tflite": (UNSUPPORTED, "custom:Sinh"),
-    "litert_testdata/double_flex.tflite": (UNSUPPORTED, "operators called Flex"),
+    "litert_testdata/double_flex.tflite": (UNSUPPORTED, "custom:FlexDouble"),
     "litert_testdata/invalid_model.tflite": (CORRUPT, "not a .tflite file"),
     "litert_testdata/mixed.tflite": (UNSUPPORTED, "custom:CustomTestOp"),
     "litert_testdata/multi_add_flex.tflite": (UNSUPPORTED, "custom:FlexAddV2"),
