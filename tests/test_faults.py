@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
 
-from catalogue import FAULTS  # noqa: E402  the line above says where they are
+from catalogue import FAULTS
 from runner import ROOT, Fault, Stale, caught, planted, run_checks
 
 pytestmark = [pytest.mark.slow, pytest.mark.oracle]

@@ -118,3 +118,23 @@ def test_a_writer_of_a_variable_waits_for_those_who_read_it_before():
         before, count, _ = feed(run, [X])
         np.testing.assert_array_equal(before, turn * X - X)
         np.testing.assert_array_equal(count, (turn + 1) * X)
+
+
+def test_an_output_never_lies_over_an_input_uninvited():
+    """Though that dies at this step: a kernel that did not offer it may write before it has read all."""
+
+    def backwards(b: Buffers) -> Step:
+        source, out = b.inputs[0], b.outputs[0]
+
+        def step() -> None:
+            for i in range(source.size):
+                out[i] = source[-1 - i]
+
+        return step
+
+    rows = Rows()
+    rows.tensor("x")
+    for before, after in zip("xabcd", "abcde", strict=True):
+        rows.op("BACKWARDS", [before], [after])
+    run = runner(rows.graph(["x"], ["e"]), [plugin(with_kernel("BACKWARDS", backwards))])
+    np.testing.assert_array_equal(feed(run, [X])[0], X[::-1])
