@@ -9,7 +9,6 @@ import pytest
 from contract_plugins import Flaky, on_run
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
-
 from sodalite.errors import DelegateWarning, KernelError
 from sodalite.kernel import Buffers, GroupSpec, KernelSet, NodeSpec, Prepared, Step, Unsupported
 

@@ -259,8 +259,8 @@ CORE = (
     Fault(
         "pinned nodes fused",
         "core",
-        "for n, c in alone if ctx.pin(n) is None and not _stateful",
-        "for n, c in alone if not _stateful",
+        "if ctx.pin(n) is None and not _stateful(",
+        "if not _stateful(",
         (f"{CONTRACT}::test_a_pin_or_kept_tensors_keep_nodes_single",),
     ),
     Fault(
@@ -280,7 +280,7 @@ CORE = (
     Fault(
         "operator version ignored",
         "core",
-        "        if node.version not in kernel.versions:",
+        "        if node.version not in versions:",
         "        if False:",
         (f"{PLUGINS}::test_versions_and_arithmetic_decline_with_reasons",),
     ),
