@@ -363,8 +363,13 @@ def run_tests(keys: Sequence[str], arguments: Sequence[str]) -> int:
 # -- small things
 
 
+NOISE = re.compile(r"WARNING: (Retrying|Location .* is ignored)|Looking in (indexes|links)")
+
+
 def tail(text: str, lines: int = 25) -> str:
-    return "\n".join(f"  | {line}" for line in text.strip().splitlines()[-lines:])
+    """The last lines of what a program printed, without pip's chatter."""
+    told = [line for line in text.strip().splitlines() if not NOISE.match(line)]
+    return "\n".join(f"  | {line}" for line in told[-lines:])
 
 
 def read_json(path: Path) -> dict[str, Any]:
