@@ -379,6 +379,11 @@ def test_what_a_step_delivers_is_checked(value, said):
 def test_an_output_never_delivered_is_an_error():
     with pytest.raises(KernelError, match="did not deliver output 0"):
         one_node(lambda node: Prepared((None,), lambda b: lambda: None)).run()
+    once = [np.zeros(3, np.float32)]
+    run = one_node(lambda node: Prepared((None,), lambda b: lambda: b.emit(0, once.pop()) if once else None))
+    run.run()
+    with pytest.raises(KernelError, match="did not deliver output 0"):
+        run.run()
 
 
 def test_check_mode_finds_who_wrote_where_it_must_not():
