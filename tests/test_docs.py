@@ -14,8 +14,7 @@ import tables
 from listings import listings, marked, matches
 from siblings import ROOT, packages
 from sodalite import hookspecs
-from sodalite.delegate import Delegate
-from sodalite.kernel import Prepared, Quality, Reason
+from sodalite.kernel import Delegate, Prepared, Quality, Reason
 
 PAGES = tables.pages()
 PAGE_NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]

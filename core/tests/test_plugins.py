@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from core_graphs import Rows, feed, plugin, runner
 from core_kernels import basic
-from sodalite.delegate import Unavailable
 from sodalite.errors import DelegateError, PluginError, PluginWarning, UnsupportedOpError
-from sodalite.kernel import KernelSet, Mode, Prepared, Quality, Reason, Unsupported
+from sodalite.kernel import KernelSet, Mode, Prepared, Quality, Reason, Unavailable, Unsupported
 from sodalite.plugins import Registry, entry_points
 
 GOOD = """

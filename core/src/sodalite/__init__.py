@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "delegate": "Delegate Unavailable",
     "errors": "CorruptModelError DelegateError DelegateLoadError DelegateWarning KernelError ModelError"
     " ModelNotFoundError NoValueError PluginError PluginWarning ShapeError SodaliteError UnsupportedModelError"
     " UnsupportedOpError",
     "graph": "Graph Node Quant Signature TensorSpec",
     "hookspecs": "hookimpl hookspec",
     "interpreter": "Interpreter LoadedModel OpResolverType Session SignatureRunner load load_delegate",
-    "kernel": "Buffers GroupSpec Kernel KernelSet Limits Member Mode NodeSpec Prepared Quality Reason Unsupported",
+    "kernel": "Buffers Delegate GroupSpec Kernel KernelSet Limits Member Mode NodeSpec Prepared Quality Reason Unavailable"
+    " Unsupported",
     "model": "Model open_model",
     "plugins": "Registry",
 }
@@ -31,7 +31,6 @@ __all__ = [*sorted(_MODULES)]  # noqa: PLE0604
 
 if TYPE_CHECKING:  # the same for type checkers
     from . import build as build
-    from .delegate import *  # noqa: F403
     from .errors import *  # noqa: F403
     from .graph import *  # noqa: F403
     from .hookspecs import *  # noqa: F403

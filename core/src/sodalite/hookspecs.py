@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from .delegate import Delegate, Unavailable
-    from .kernel import KernelSet, NodeSpec
+    from .kernel import Delegate, KernelSet, NodeSpec, Unavailable
     from .plan import Plan
 
 PROJECT = "sodalite"

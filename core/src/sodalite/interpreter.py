@@ -19,11 +19,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .delegate import Delegate
 from .dtypes import DTYPES, OBJECTS, memory_dtype
 from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Quant, Shape, Sparsity, TensorSpec
-from .kernel import GENERATIONS, Limits, Mode, Quality
+from .kernel import GENERATIONS, Delegate, Limits, Mode, Quality
 from .model import Model, open_model
 from .plan import Explanation, Memory, Observer, Runner, called
 from .plugins import Registry

@@ -1,4 +1,4 @@
-"""The kernel contract: what a plugin is shown, what it answers with, and the set it offers.
+"""The contracts of kernels and delegates: what a plugin is shown, what it answers with, and the set it offers.
 
 ``prepare(node) -> Prepared`` is called once a shape; ``Prepared.bind(buffers)`` once a memory layout: it returns the
 step, a function without arguments that runs the operator.
@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -177,6 +177,32 @@ class GroupSpec:
     name: str = ""
     state: MutableMapping[Any, Any] = field(default_factory=dict)
     packed: Callable[[Any, Callable[[], Any]], Any] = _no_packing
+
+
+@runtime_checkable
+class Delegate(Protocol):
+    """What a plugin returns from ``sodalite_delegates``."""
+
+    name: str  # as the user asked for it
+    min_nodes: int  # smaller partitions are left to kernels
+    max_partitions: int  # only so many, the largest, are compiled; 0 for no limit
+
+    def refuses(self, node: NodeSpec) -> Unsupported | None:
+        """Why this node cannot run here, or None if it can. Must not keep the node."""
+
+    def compile(self, group: GroupSpec) -> Prepared:
+        """Compile a convex partition; Unsupported gives its nodes back. The step may raise DelegateError while running: its
+        inputs are untouched then, and its outputs do not count."""
+
+    def close(self) -> None:
+        """Release the device. Called once; no step runs after it."""
+
+
+class Unavailable:
+    """A plugin's answer when it knows the delegate's name but cannot offer it here."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
 
 
 class Member(NamedTuple):

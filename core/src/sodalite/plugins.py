@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .errors import DelegateError, PluginError, PluginWarning, cause, printable
 
 if TYPE_CHECKING:
-    from .delegate import Delegate
-    from .kernel import Kernel, NodeSpec, Prepared
+    from .kernel import Delegate, Kernel, NodeSpec, Prepared
 
 API = "1"
 FAMILY = "sodalite.plugin.v"
@@ -199,7 +198,7 @@ class Registry:
 
     def delegate(self, name: str, options: Mapping[str, Any] | None = None) -> Delegate:
         """The delegate called *name*. DelegateError if no plugin offers it here, with what each one said."""
-        from .delegate import Unavailable
+        from .kernel import Unavailable
 
         said = []
         given = {"name": name, "options": dict(options or {})}

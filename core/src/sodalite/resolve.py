@@ -14,11 +14,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .delegate import Delegate
 from .dtypes import OBJECTS, memory_dtype
 from .errors import DelegateError, KernelError, PluginError, ShapeError, SodaliteError, cause, printable
 from .graph import Array, Graph, Node, TensorSpec
-from .kernel import Buffers, GroupSpec, Limits, Member, Mode, NodeSpec, Prepared, Reason, Unsupported, nbytes
+from .kernel import (
+    Buffers,
+    Delegate,
+    GroupSpec,
+    Limits,
+    Member,
+    Mode,
+    NodeSpec,
+    Prepared,
+    Reason,
+    Unsupported,
+    nbytes,
+)
 
 if TYPE_CHECKING:
     from .plugins import Offer, Registry
