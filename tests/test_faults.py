@@ -42,9 +42,9 @@ def test_there_are_forty_faults_over_all_packages() -> None:
 
 def test_the_copy_is_what_runs(tmp_path: Path) -> None:
     """A package imported by the checks comes from the copy; a text that is not there once is an error."""
-    where = "import sodalite.arena, sys; sys.exit(0 if sodalite.arena.ALIGNMENT == 3 else 1)"
-    fault = Fault("x", "core", "ALIGNMENT = 64", "ALIGNMENT = 3", ())
+    where = "import sodalite.hookspecs as h, sys; sys.exit(0 if h.PROJECT == 'other' else 1)"
+    fault = Fault("x", "core", 'PROJECT = "sodalite"', 'PROJECT = "other"', ())
     env = {**os.environ, "PYTHONPATH": str(planted(fault, tmp_path / "copy"))}
     assert subprocess.run([sys.executable, "-c", where], cwd=ROOT, env=env, check=False).returncode == 0
     with pytest.raises(Stale, match="is in nowhere, wanted once"):
-        planted(fault._replace(old="ALIGNMENT = 65"), tmp_path / "other")
+        planted(fault._replace(old="PROJECT = 5"), tmp_path / "other")
