@@ -11,7 +11,6 @@ from sodalite_testkit.tolerance import Tolerance
 # Models whose operators are not all delivered -> the operators that are missing.
 # (python tests/models_report.py --not-yet prints this list as it should be)
 NOT_YET: dict[str, str] = {
-    "coral/ssd_mobilenet_v1_coco_quant_postprocess_head_layers.tflite": "custom:TFLite_Detection_PostProcess",
     "litert_testdata/conv3d_huge_im2col.tflite": "CONV_3D",
 }
 
