@@ -98,7 +98,7 @@ def test_a_script_that_asks_for_an_accelerator(script):
     """A C delegate library is refused as a ValueError, so that the script's own fall-back takes over."""
     lines = script("float32", "lime", "-e", "libedgetpu.so.1", "-o", "device: usb;x: 1").splitlines()
     assert lines[0].startswith(
-        'no delegate: "libedgetpu.so.1" is a C delegate library, which Sodalite does not load'
+        'no delegate: "libedgetpu.so.1" is a C delegate library: name a plugin'
     )
     assert lines[1].endswith(": lime")
 

@@ -115,13 +115,13 @@ def test_several_inputs_and_outputs():
     ("arguments", "named", "said"),
     [
         (([1, 2],), {}, 'model has 2 inputs; pass each by its name: "a", "b"'),
-        ((), {"a": [1, 2]}, 'model: missing: "b"; its inputs: "a", "b"'),
-        ((), {"a": [1, 2], "b": [1, 2], "c": 1}, 'model: unknown: "c"; its inputs: "a", "b"'),
+        ((), {"a": [1, 2]}, 'model: missing or unknown: "b"; inputs: "a", "b"'),
+        ((), {"a": [1, 2], "b": [1, 2], "c": 1}, 'model: missing or unknown: "c"; inputs: "a", "b"'),
         ((), {"a": [1, 2], "b": ["x", "y"]}, "input 1 \"b\": takes float32, got <U1; pass value.astype('float32')"),
         (
             (),
             {"a": [1, 2], "b": [1, 2, 3]},
-            'input 1 "b": shape is (2,), got (3,); load(..., resize=True) lets the model try other shapes',
+            'input 1 "b": shape is (2,), got (3,); load(..., resize=True) lets the model try others',
         ),
         ((), {"a": [1, 2], "b": [[1, 2]]}, 'input 1 "b": shape is (2,), got (1, 2); pass value.reshape((2,))'),
     ],
@@ -215,8 +215,8 @@ def test_what_is_shown():
     model = load(adder("int8", shape=(-1, 2), out=(1, 2), scale=0.5, zero_point=3))
     assert repr(model) == (
         "<sodalite LoadedModel model\n"
-        '  in  "x" int8 [-1, 2], real = 0.5 * (q - 3)\n'
-        '  out "y" int8 [1, 2], real = 0.5 * (q - 3)>'
+        '  in  "x" int8 [-1, 2], real = 0.5 * (q-3)\n'
+        '  out "y" int8 [1, 2], real = 0.5 * (q-3)>'
     )
     assert model.inputs["x"].dtype == "int8"
     assert list(model.outputs) == ["y"]

@@ -65,9 +65,9 @@ def test_python_values_of_the_tensors_kind(dtype, value, wanted):
         ("int64", [1 << 70], "input 3 \"x\": takes int64, got object; pass value.astype('int64')"),
         ("float32", np.ones(2), "input 3 \"x\": takes float32, got float64; pass value.astype('float32')"),
         ("float32", ["a"], "input 3 \"x\": takes float32, got <U1; pass value.astype('float32')"),
-        ("resource", [1], 'input 3 "x": a resource is made by the model itself; it cannot be set'),
-        ("string", [1], 'input 3 "x": takes strings, element 0 is int; pass bytes or str'),
-        ("string", ["a", None], 'input 3 "x": takes strings, element 1 is NoneType; pass bytes or str'),
+        ("resource", [1], 'input 3 "x": a resource cannot be set; the model makes it'),
+        ("string", [1], 'input 3 "x": takes bytes or str, element 0 is int'),
+        ("string", ["a", None], 'input 3 "x": takes bytes or str, element 1 is NoneType'),
     ],
 )
 def test_what_does_not_fit(dtype, value, said):
@@ -79,13 +79,13 @@ def test_what_does_not_fit(dtype, value, said):
 
 def test_ragged_lists():
     """A list that is no array says so."""
-    with pytest.raises(ShapeError, match=r'input 3 "x": cannot make an array of it'):
+    with pytest.raises(ShapeError, match=r'input 3 "x": is no array: '):
         fit([[1, 2], [3]], spec())
 
 
 def test_floats_for_a_quantised_tensor():
     """The message gives the tensor's formula."""
-    with pytest.raises(ShapeError, match=r"takes uint8, got float32; it holds q of real = 0.5 \* \(q - 3\); sodalite.load\(...\) quantises"):
+    with pytest.raises(ShapeError, match=r"takes uint8, got float32; it holds q of real = 0.5 \* \(q-3\); sodalite.load\(...\) quantises"):
         fit(np.ones(2, np.float32), spec("uint8", scale=0.5, zero_point=3))
 
 
@@ -162,8 +162,8 @@ def test_real_numbers_without_quantisation():
 
 
 def test_the_formula_is_readable():
-    assert formula(spec("int8", scale=0.5, zero_point=-128).quant) == "real = 0.5 * (q + 128)"
-    assert formula(spec("int8", scale=0.25, zero_point=3).quant) == "real = 0.25 * (q - 3)"
+    assert formula(spec("int8", scale=0.5, zero_point=-128).quant) == "real = 0.5 * (q+128)"
+    assert formula(spec("int8", scale=0.25, zero_point=3).quant) == "real = 0.25 * (q-3)"
 
 
 def test_what_counts_as_quantised():

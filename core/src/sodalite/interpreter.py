@@ -48,15 +48,10 @@ class OpResolverType(enum.Enum):
 def load_delegate(
     library: str, options: Mapping[str, Any] | None = None, *, registry: Registry | None = None
 ) -> Delegate:
-    """The delegate called *library*, from an installed plugin; whoever calls this closes it.
-
-    DelegateLoadError, also a ValueError, if there is none.
-    """
+    """The delegate called *library*, from an installed plugin; whoever calls this closes it. Else DelegateLoadError."""
     name = os.fspath(library)
     if re.search(r"[/\\]|\.(so|dll|dylib)\b", name):
-        raise DelegateLoadError(
-            f"{quoted(name)} is a C delegate library, which Sodalite does not load: name a plugin's delegate, or leave it out"
-        )
+        raise DelegateLoadError(f"{quoted(name)} is a C delegate library: name a plugin's delegate, or leave it out")
     try:
         return (Registry.load() if registry is None else registry).delegate(name, options)
     except DelegateError as error:
@@ -91,10 +86,7 @@ class _Held:
 class Interpreter:
     """Runs one model, for one thread at a time; docs/api.md has all arguments.
 
-    model_path: a path, mapped read-only, or an open Model to share; model_content: bytes, or another buffer. kernels:
-    plugins allowed, in the order to ask them. pin: operator or node index -> plugin. delegates: names, ``(name,
-    options)`` pairs, Delegate objects, or "auto"; by default those in SODALITE_DELEGATES. mode, arithmetic: how to
-    compute. ModelError if the model cannot be read; UnsupportedOpError, at ``allocate_tensors``, if nothing runs it.
+    ModelError if the model cannot be read; UnsupportedOpError, at ``allocate_tensors``, if nothing runs it.
     """
 
     def __init__(
@@ -122,10 +114,10 @@ class Interpreter:
         copy: bool = False,
         registry: Registry | None = None,
     ) -> None:
-        named = model_path is not None and model_path != ""
+        named = model_path not in (None, "")
         if named == (model_content is not None):
             raise ValueError(f"give either model_path or model_content; got {'both' if named else 'neither'}")
-        if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
+        if num_threads is not None and not (isinstance(num_threads, int) and num_threads > 0):
             raise ValueError(f"num_threads is an int >= 1, got {num_threads!r}")
         resolver = experimental_op_resolver_type
         mode = mode or Mode()
@@ -149,15 +141,15 @@ class Interpreter:
         if delegates is not None:
             wanted += [delegates] if isinstance(delegates, str) else delegates
         elif experimental_delegates is None and resolver is not OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES:
-            wanted += filter(None, map(str.strip, os.environ.get("SODALITE_DELEGATES", "").split(",")))
+            wanted += os.environ.get("SODALITE_DELEGATES", "").replace(",", " ").split()
 
-        with ExitStack() as ends:  # last in, first out: delegates go before the memory they work in, then the file
+        with ExitStack() as ends:  # delegates go before the memory they work in, the file last
             if isinstance(model_path, Model):
-                self._model = model_path  # shared, not closed here
+                self._model = model_path  # not closed here
             else:
                 source: Any = model_path if named else model_content
                 self._model = ends.enter_context(closing(open_model(source, copy=copy)))
-            self._runners: dict[int, Runner] = {}  # they keep it themselves, to share memory
+            self._runners: dict[int, Runner] = {}  # kept by themselves
             ends.callback(_forget, self._runners)
             chosen = []
             for item in wanted:
@@ -260,11 +252,11 @@ class Interpreter:
         return [self._get_tensor_details(i) for i in self._graph(0).inputs]
 
     def get_output_details(self) -> list[dict[str, Any]]:
-        """One dictionary an output, as ``get_input_details``."""
+        """As ``get_input_details``."""
         return [self._get_tensor_details(i) for i in self._graph(0).outputs]
 
     def get_tensor_details(self, subgraph_index: int = 0) -> list[dict[str, Any]]:
-        """One dictionary a tensor of the subgraph, as ``get_input_details``."""
+        """As ``get_input_details``, for each tensor."""
         return [self._get_tensor_details(t.index, subgraph_index) for t in self._graph(subgraph_index).tensors]
 
     def num_subgraphs(self) -> int:
@@ -272,17 +264,17 @@ class Interpreter:
 
     def get_signature_list(self) -> dict[str, dict[str, list[str]]]:
         """``{key: {"inputs": [names], "outputs": [names]}}``."""
-        entries = _signatures(self._model).items()
-        return {key: {"inputs": [*e.inputs], "outputs": [*e.outputs]} for key, e in entries}
+        return {s.key: {"inputs": [*s.inputs], "outputs": [*s.outputs]} for s in self._model.signatures}
 
     def get_signature_runner(self, signature_key: str | None = None) -> SignatureRunner:
         """A callable for one signature; the key may be left out if there is exactly one. ValueError lists them."""
         known: Mapping[Any, Entry] = _signatures(self._model)
         if signature_key is None and len(known) == 1:
             (signature_key,) = known
+        name = f"signature {quoted(str(signature_key))}"
         if signature_key not in known:
-            raise _unsigned(f"no signature {quoted(signature_key)}" if signature_key else "no signature_key was given", known)
-        return SignatureRunner(self, f"signature {quoted(str(signature_key))}", known[signature_key])
+            raise _unsigned(f"no {name}", known)
+        return SignatureRunner(self, name, known[signature_key])
 
     @property
     def experimental_compress_quantization_zero_points(self) -> bool:
@@ -305,13 +297,12 @@ class Interpreter:
 
     def _get_tensor_details(self, tensor_index: int, subgraph_index: int = 0) -> dict[str, Any]:
         graph = self._graph(subgraph_index)
-        spec = _tensor(graph, tensor_index)
+        spec = _item(graph.tensors, tensor_index)
         runner = self._runners.get(graph.index)
         return tensor_details(graph, spec, runner.shape(spec.index) if runner else spec.shape, compress=self._compress)
 
     def _get_full_signature_list(self) -> dict[str, dict[str, dict[str, int]]]:
-        entries = _signatures(self._model).items()
-        return {key: {"inputs": _indices(e.inputs), "outputs": _indices(e.outputs)} for key, e in entries}
+        return {s.key: {"inputs": {**s.inputs}, "outputs": {**s.outputs}} for s in self._model.signatures}
 
     # Callers hold the lock
 
@@ -326,7 +317,7 @@ class Interpreter:
         )
 
     def _taken(self) -> Any:
-        if self._pid != os.getpid():  # a thread of the parent process held it at the fork, and is not here
+        if self._pid != os.getpid():  # held at the fork by a thread that is not here
             self._pid, self._lock, self._running = os.getpid(), threading.RLock(), False
             self._lock.acquire()
             return self._lock
@@ -339,13 +330,14 @@ class Interpreter:
         if self._held:
             gc.collect()  # views in dead cycles
             if names := ", ".join(sorted({held.what for held in self._held})):
-                hint = "keep the function that tensor() returned, or copy the view"
-                raise RuntimeError(f"cannot {doing}: views of {names} are held; {hint}")
+                raise RuntimeError(
+                    f"cannot {doing}: views of {names} are held; keep the function that tensor() returned, or copy the view"
+                )
 
     def _allocate(self, graph: int) -> None:
         runner = self._runner(graph)
         self._free("allocate")
-        if not runner.allocated:  # nothing changed: inputs and variables keep their values, as in TFLite
+        if not runner.allocated:  # else values are kept, as in TFLite
             runner.allocate()
 
     def _run(self, runner: Runner, observe: Observer | None = None) -> None:
@@ -357,7 +349,7 @@ class Interpreter:
             self._running = False
 
     def _resize(self, runner: Runner, index: int, size: Iterable[int], *, strict: bool = False) -> None:
-        spec = _tensor(runner.graph, index)
+        spec = _item(runner.graph.tensors, index)
         try:
             shape = tuple(map(operator.index, size))
         except TypeError:
@@ -370,11 +362,10 @@ class Interpreter:
 
     def _set(self, runner: Runner, index: int, value: Any) -> None:
         graph = runner.graph
-        spec = _tensor(graph, index)
-        if spec.data is not None or not (spec.variable or spec.index in graph.inputs):
-            made = "computed by" if spec.data is None else "a constant of"
+        spec = _item(graph.tensors, index)
+        if not (spec.variable or spec.index in graph.inputs):
             names = ", ".join(called(graph.tensors[i]) for i in graph.inputs)
-            raise ShapeError(f"{called(spec, 'tensor')} is {made} the model; values are set for inputs and variables: {names}")
+            raise ShapeError(f"{called(spec, 'tensor')} is no input or variable; there are: {names}")
         array, target = fit(value, spec), runner.input(spec.index)
         if array.shape != target.shape:
             hint = f"call resize_tensor_input({index}, {list(array.shape)}) and allocate_tensors() first"
@@ -396,7 +387,7 @@ class Interpreter:
         return {n: self._get(runner, t.index) for n, t in entry.outputs.items()}
 
     def _get(self, runner: Runner, index: int) -> Any:
-        spec = _tensor(runner.graph, index)
+        spec = _item(runner.graph.tensors, index)
         if spec.dtype in STATE:
             return None
         value = _value(runner, spec)
@@ -405,7 +396,7 @@ class Interpreter:
     @_exclusive
     def _view(self, tensor_index: int) -> Array:
         runner = self._runner(0)
-        spec = _tensor(runner.graph, tensor_index)
+        spec = _item(runner.graph.tensors, tensor_index)
         held = _Held(_value(runner, spec), called(spec, "tensor"))
         self._held.add(held)
         return np.asarray(held)
@@ -429,17 +420,13 @@ def _value(runner: Runner, spec: TensorSpec) -> Array:
     return (runner.input if spec.variable or spec.index in runner.graph.inputs else runner.value)(spec.index)
 
 
-def _tensor(graph: Graph, index: int) -> TensorSpec:
-    return _item(graph.tensors, index, "tensor")
-
-
-def _item(items: Sequence[T], index: int, what: str) -> T:
+def _item(items: Sequence[T], index: int, what: str = "tensor") -> T:
     try:
         place = operator.index(index)
     except TypeError:
-        raise TypeError(f"a {what} is named by its index, an int, got {index!r}; get_tensor_details() lists them") from None
+        raise TypeError(f"a {what} is named by its index, got {index!r}; get_tensor_details() lists them") from None
     if not 0 <= place < len(items):
-        raise ShapeError(f"there is no {what} {place}; there are {len(items)}, numbered from 0")
+        raise ShapeError(f"no {what} {place}; there are {len(items)}, from 0")
     return items[place]
 
 
@@ -447,47 +434,37 @@ def _item(items: Sequence[T], index: int, what: str) -> T:
 
 
 class Entry(NamedTuple):
-    """One way into a model: a signature, or the first subgraph. inputs, outputs: name -> tensor."""
+    """One way into a model: a signature, or the first subgraph."""
 
     graph: int
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
 
     def check(self, where: str, given: Collection[str]) -> None:
-        """ShapeError lists missing and unknown names."""
-        wanted = self.inputs
-        missing, unknown = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
-        if missing or unknown:
-            lists = {"missing": missing, "unknown": unknown, "its inputs": wanted}
-            said = "; ".join(f"{what}: {quoted(*names)}" for what, names in lists.items() if names)
-            raise ShapeError(f"{where}: {said}")
+        if wrong := {*given} ^ {*self.inputs}:
+            raise ShapeError(f"{where}: missing or unknown: {quoted(*sorted(wrong))}; inputs: {quoted(*self.inputs)}")
 
     def __str__(self) -> str:
         lines = []
         for side, tensors in (("in ", self.inputs), ("out", self.outputs)):
             for name, t in tensors.items():
-                shape = t.signature or t.shape
-                lines.append(f"  {side} {quoted(name)} {t.dtype} {'any shape' if shape is None else list(shape)}")
+                lines.append(f"  {side} {quoted(name)} {t.dtype} {[*declared(t)]}")
                 if quant := quantised(t):
                     lines[-1] += f", {formula(quant)}"
         return "\n".join(lines)
-
-
-def _indices(side: Mapping[str, TensorSpec]) -> dict[str, int]:
-    return {name: t.index for name, t in side.items()}
 
 
 def _signatures(model: Model) -> dict[str, Entry]:
     found = {}
     for s in model.signatures:
         tensors = model.graphs[s.graph].tensors
-        sides = ({n: tensors[i] for n, i in sorted(side.items())} for side in (s.inputs, s.outputs))
+        sides = ({n: tensors[i] for n, i in side.items()} for side in (s.inputs, s.outputs))
         found[s.key] = Entry(s.graph, *sides)
     return found
 
 
 def _first(graph: Graph) -> Entry:
-    """For no signatures: the tensors' names; ``input_0``, ... if some have none or the same."""
+    """By the tensors' names; ``input_0``, ... if some have none or the same."""
     sides = []
     for what, indices in (("input", graph.inputs), ("output", graph.outputs)):
         tensors = [graph.tensors[i] for i in indices]
@@ -518,11 +495,11 @@ class SignatureRunner:
         return self._interpreter._call(self._entry, inputs)
 
     def get_input_details(self) -> dict[str, dict[str, Any]]:
-        """``{name: details}``, as of ``Interpreter``."""
+        """``{name: details}``."""
         return self._details(self._entry.inputs)
 
     def get_output_details(self) -> dict[str, dict[str, Any]]:
-        """``{name: details}``, as of ``Interpreter``."""
+        """``{name: details}``."""
         return self._details(self._entry.outputs)
 
     def _details(self, side: Mapping[str, TensorSpec]) -> dict[str, dict[str, Any]]:
@@ -554,9 +531,8 @@ class Session:
     def __call__(self, value: Any = None, /, **named: Any) -> Any:
         """Run: ``model(x)`` with one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
 
-        Arrays, lists or numbers; real ones for quantised tensors, or arrays of their own type. Open dimensions follow
-        the input. Returns an array, or ``{name: array}`` of several; float32 for quantised tensors. ``raw=True``:
-        quantised integers in and out. ShapeError says what does not fit.
+        Returns an array, or ``{name: array}`` of several; float32 for quantised tensors. ``raw=True``: quantised integers
+        in and out. ShapeError says what does not fit.
         """
         entry, how = self._entry, dict(self._how)
         inputs = entry.inputs
@@ -623,7 +599,7 @@ class Session:
 class LoadedModel(Session):
     """A model, ready to be called from any thread, made by ``sodalite.load``.
 
-    Each call gets memory of its own; with state (variables or resources) there is one, and calls wait for each other.
+    Each call has memory of its own; with state (variables or resources) calls wait for each other.
     """
 
     def __init__(self, model: Model, arguments: Mapping[str, Any], how: Mapping[str, bool]) -> None:
@@ -636,22 +612,17 @@ class LoadedModel(Session):
 
     @contextmanager
     def _borrow(self) -> Iterator[Interpreter]:
-        if self._stateful:
-            with self._turn:
-                if not self._idle:
-                    self._idle.append(self._another())
-                yield self._idle[0]
-            return
-        try:
-            interpreter = self._idle.pop()  # one bytecode: no lock is needed
-        except IndexError:
-            interpreter = self._another()
-        try:
-            yield interpreter
-        finally:
-            self._idle.append(interpreter)
-            if not self._model:
-                self.close()
+        with self._turn if self._stateful else nullcontext():
+            try:
+                interpreter = self._idle.pop()  # one bytecode: no lock is needed
+            except IndexError:
+                interpreter = self._another()
+            try:
+                yield interpreter
+            finally:
+                self._idle.append(interpreter)
+                if not self._model:
+                    self.close()
 
     def _another(self) -> Interpreter:
         for model in self._model:
@@ -680,7 +651,7 @@ def load(
 ) -> LoadedModel:
     """The model in *source*, a path, bytes or an open binary file, as a callable.
 
-    raw: quantised integers in and out. resize: fixed dimensions follow the input too. arguments: of ``Interpreter``.
+    raw: quantised integers in and out. resize: fixed dimensions may change too. arguments: of ``Interpreter``.
     """
     model = LoadedModel(open_model(source, copy=copy), arguments, {"raw": raw, "resize": resize})
     try:
@@ -695,31 +666,27 @@ def load(
 
 
 def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array:
-    array = fit(value, spec, real=not raw)
-    shape = spec.signature or spec.shape
-    if shape is None or resize:
+    array, shape = fit(value, spec, real=not raw), declared(spec)
+    if resize or admits(shape, array.shape):
         return array
     one = (1,) * len(shape)
     if array.ndim == 0 and admits(shape, one):
         return array.reshape(one)
-    if not admits(shape, array.shape):
-        hint = "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try other shapes"
-        raise misshapen(array, shape, spec, hint)
-    return array
+    hint = "-1 may be any size" if -1 in shape else "load(..., resize=True) lets the model try others"
+    raise misshapen(array, shape, spec, hint)
 
 
 # Values: what callers give and get for tensors
 
-# Python values have a kind, not a width
-_LITERAL = (list, tuple, int, float, complex)
+_LITERAL = (list, tuple, int, float, complex)  # they have a kind, not a width
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 
 
 def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
     """*value* as an array of the tensor's memory dtype, else ShapeError.
 
-    Arrays have that dtype, in any byte order or layout; Python numbers any of its kind that loses only float precision;
-    strings are bytes or str. real: also arrays of any dtype of its kind, and real numbers for a quantised tensor.
+    Arrays have that dtype, in any byte order; Python numbers its kind; strings are bytes or str. real: also arrays of
+    any dtype of that kind, and real numbers for a quantised tensor. Only float precision may be lost.
     """
     memory = memory_dtype(spec.dtype)
     if type(value) is np.ndarray and value.dtype == memory and memory.kind != "O":
@@ -730,7 +697,7 @@ def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"{where}: cannot make an array of it: {error}") from error
+        raise ShapeError(f"{where}: is no array: {error}") from error
     given, quant, literal = array.dtype, quantised(spec), isinstance(value, _LITERAL)
     if real and quant and given.kind in ("fiu" if literal else "f"):
         with np.errstate(all="ignore"):
@@ -774,12 +741,12 @@ def to_real(array: Array, spec: TensorSpec) -> Array:
 
 def _strings(value: Any, spec: TensorSpec, where: str) -> Array:
     if spec.dtype in STATE:
-        raise ShapeError(f"{where}: a {spec.dtype} is made by the model itself; it cannot be set")
-    given = np.asarray(value, dtype=object)
-    result = np.empty(given.shape, dtype=object)
+        raise ShapeError(f"{where}: a {spec.dtype} cannot be set; the model makes it")
+    given = np.asarray(value, object)
+    result = np.empty(given.shape, object)
     for place, item in enumerate(given.flat):
         if not isinstance(item, (bytes, str)):
-            raise ShapeError(f"{where}: takes strings, element {place} is {type(item).__name__}; pass bytes or str")
+            raise ShapeError(f"{where}: takes bytes or str, element {place} is {type(item).__name__}")
         result.flat[place] = item.encode("utf-8", "surrogateescape") if isinstance(item, str) else bytes(item)
     return result
 
@@ -792,7 +759,11 @@ def _range(dtype: str) -> tuple[int, int]:
 
 def admits(shape: Shape, given: Shape) -> bool:
     """Whether *shape*, with -1 for any size, allows *given*."""
-    return len(shape) == len(given) and all(n in (-1, m) for n, m in zip(shape, given, strict=True))
+    return len(shape) == len(given) and all(map(lambda n, m: n in (-1, m), shape, given))
+
+
+def declared(spec: TensorSpec) -> Shape:
+    return spec.signature or spec.shape or ()
 
 
 def misshapen(array: Array, shape: Shape, spec: TensorSpec, hint: str) -> ShapeError:
@@ -803,15 +774,14 @@ def misshapen(array: Array, shape: Shape, spec: TensorSpec, hint: str) -> ShapeE
 
 
 def quantised(spec: TensorSpec) -> Quant | None:
-    """The parameters, if the tensor stands for scale * (q - zero_point), with one scale."""
+    """The parameters of a tensor quantised with one scale."""
     quant = spec.quant
     single = quant and quant.kind == "affine" and quant.scales.size == 1
     return quant if single and spec.dtype in ("int8", "uint8", "int16", "int4", "uint4") else None
 
 
 def formula(quant: Quant) -> str:
-    point = quant.zero_point
-    return f"real = {quant.scale:g} * (q {'-+'[point < 0]} {abs(point)})"
+    return f"real = {quant.scale:g} * (q{-quant.zero_point:+})"
 
 
 # Descriptions, with the keys and types of TFLite's

@@ -473,7 +473,7 @@ def _names(what: str, maps: Sequence[Table], ends: Sequence[int]) -> Mapping[str
             why = "there twice" if name in names else f"tensor {i}, not one of the subgraph's {what}s {few(ends)}"
             raise CorruptModelError(f"{_name(what, name)} is {why}")
         names[name] = i
-    return MappingProxyType(names)
+    return MappingProxyType(dict(sorted(names.items())))
 
 
 class Constants:
