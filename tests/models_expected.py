@@ -44,7 +44,6 @@ MUST_FAIL: dict[str, tuple[str, str]] = {
     "litert_testdata/test_model_versioned_ops.tflite": (SHAPE, "1 dimensions"),
     "litert_testdata/transpose.tflite": ("UnsupportedModelError", "schema version 2"),
     "litert_testdata/with_metadata.tflite": (UNSUPPORTED, "custom:NPU_OP"),
-    "mediapipe/selfie_segmentation.tflite": (UNSUPPORTED, "custom:Convolution2DTransposeBias"),
     "smartreply/smartreply.tflite": (UNSUPPORTED, "custom:Normalize"),
     "tflite_support/test_model_nl_classifier.tflite": (UNSUPPORTED, "custom:CUSTOM_OP_STRING_TO_FLOATS"),
 }

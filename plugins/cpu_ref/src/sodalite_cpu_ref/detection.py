@@ -23,6 +23,7 @@ from .nodes import (
     fixed,
     inputs,
     ints,
+    number,
     only,
     output,
     quant_of,
@@ -134,22 +135,16 @@ class _Settings:
 
 
 def _settings(given: Mapping[str, Any]) -> _Settings:
-    def number(name: str, default: float | None = None) -> float:
-        value = given.get(name, default)
-        if not isinstance(value, (bool, int, float)):
-            raise Unsupported(f"option {name} is {value!r}, wanted a number", code=Reason.OPTION)
-        return value
-
     with np.errstate(all="ignore"):
         made = _Settings(
-            room=int(number("max_detections")),
-            classes=int(number("num_classes")),
-            per_box=int(number("max_classes_per_detection")),
-            per_class=int(number("detections_per_class", 100)),
-            regular=bool(number("use_regular_nms", False)),
-            least=np.float32(number("nms_score_threshold")),
-            overlapping=np.float32(number("nms_iou_threshold")),
-            scales=np.array([number(f"{axis}_scale") for axis in "yxhw"], np.float32),
+            room=int(number(given, "max_detections")),
+            classes=int(number(given, "num_classes")),
+            per_box=int(number(given, "max_classes_per_detection")),
+            per_class=int(number(given, "detections_per_class", 100)),
+            regular=bool(number(given, "use_regular_nms", False)),
+            least=np.float32(number(given, "nms_score_threshold")),
+            overlapping=np.float32(number(given, "nms_iou_threshold")),
+            scales=np.array([number(given, f"{axis}_scale") for axis in "yxhw"], np.float32),
         )
     if made.room < 0 or made.classes < 1 or made.per_box < 1 or min(made.per_class, made.room) < int(made.regular):
         raise Unsupported("options ask for no detections", code=Reason.OPTION)

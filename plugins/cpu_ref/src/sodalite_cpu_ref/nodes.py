@@ -6,7 +6,8 @@ from values (the shape given to RESHAPE), which may be known when preparing or o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,14 @@ def vector(spec: TensorSpec, length: int | None = None) -> int:
 def ints(values: Any) -> list[int]:
     """The elements of an integer array as Python ints, which cannot wrap."""
     return [int(v) for v in np.asarray(values).reshape(-1)]
+
+
+def number(options: Mapping[str, Any], name: str, default: float | None = None) -> float:
+    """A number among the options of a custom operator."""
+    value = options.get(name, default)
+    if not isinstance(value, (bool, int, float)) or not math.isfinite(value):
+        raise Unsupported(f"option {name} is {value!r}, wanted a number", code=Reason.OPTION)
+    return value
 
 
 def fresh(shape: Shape, dtype: str) -> Array:

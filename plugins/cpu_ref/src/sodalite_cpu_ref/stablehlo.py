@@ -1,9 +1,9 @@
-"""Operators of the StableHLO dialect, and DILATE: raw elements, in integers wrapping, whatever the quantisation."""
+"""Operators of the StableHLO dialect, and DILATE and REDUCE_WINDOW: raw elements, in integers wrapping, whatever the quantisation."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -288,28 +288,79 @@ def reduce_window(node: NodeSpec) -> Prepared:
     """Windows of input 0, which is stretched and padded with the scalar in input 1, reduced from it by the subgraph."""
     source, start = inputs(node, 2)
     only(_NUMBERS, source)
-    alike(source, start, output(node))
-    scalar(start)
-    shape = shape_of(source)
-    rank = len(shape)
+    rank = len(shape_of(source))
     sizes = _numbers(node, "window_dimensions", rank, least=1)
     strides = _numbers(node, "window_strides", rank, 1, least=1)
     step = _numbers(node, "base_dilations", rank, 1, least=1)
     apart = _numbers(node, "window_dilations", rank, 1, least=1)
     border = _numbers(node, "padding", 2 * rank, 0)
-    whole = _stretched(shape, border[::2], border[1::2], step)
+    windows = _Windows(sizes, strides, apart, step, border)
+    return _reduced(node, source, start, windows, _body(node, source.dtype))
+
+
+_FUNCTIONS: Mapping[str, Callable[[Array, Array], Array]] = {
+    "ADD": np.add,
+    "MUL": np.multiply,
+    "MINIMUM": lambda a, b: np.where(b < a, b, a),
+    "MAXIMUM": lambda a, b: np.where(a < b, b, a),
+    "ALL": np.logical_and,
+    "ANY": np.logical_or,
+}
+
+
+def reduce_window_by_function(node: NodeSpec) -> Prepared:
+    """REDUCE_WINDOW, the older form: sizes, strides and distances are inputs 2, 3 and 4, which must be constant."""
+    source, start, *given = inputs(node, 5)
+    only(types("float32 float64 int8 uint8 int16 int32 int64 bool"), source)
+    only(types("int64"), *given)
+    shape = shape_of(source)
+    found = []
+    for spec in given:
+        vector(spec, len(shape))
+        if spec.data is None:
+            raise Unsupported(f"{called(spec)} is not constant", code=Reason.DYNAMIC)
+        if min(spec.data, default=1) < 1:
+            raise ShapeError(f"{called(spec)} is {spec.data}: each must be 1 or more")
+        found.append(ints(spec.data))
+    name = str(node.options.get("reduce_function"))
+    if name not in _FUNCTIONS:
+        raise Unsupported(f"reduce_function {name}", code=Reason.OPTION)
+    sizes, strides, apart = found
+    windows = _Windows(sizes, strides, apart, [1] * len(shape), [0] * 2 * len(shape))
+    return _reduced(node, source, start, windows, _FUNCTIONS[name])
+
+
+class _Windows(NamedTuple):
+    """For each dimension: a window's size, how far windows and their elements are apart, and how far the input's
+    elements; border: elements before and after."""
+
+    sizes: Sequence[int]
+    strides: Sequence[int]
+    apart: Sequence[int]
+    step: Sequence[int]
+    border: Sequence[int]
+
+
+def _reduced(
+    node: NodeSpec, source: TensorSpec, start: TensorSpec, windows: _Windows, together: Callable[[Array, Array], Array]
+) -> Prepared:
+    """Each window put *together*, element by element, from *start* on."""
+    alike(source, start, output(node))
+    scalar(start)
+    sizes, strides, apart, step, border = windows
+    whole = _stretched(shape_of(source), border[::2], border[1::2], step)
     reach = [(size - 1) * by + 1 for size, by in zip(sizes, apart, strict=True)]
     counts = [max(0, (dim - far) // by + 1) for dim, far, by in zip(whole, reach, strides, strict=True)]
-    together = _body(node, source.dtype)
 
     def work(ins: Arrays, outs: Arrays) -> None:
-        laid = np.full(whole, ins[1].reshape(()), ins[0].dtype)
+        kind = ins[0].dtype
+        laid = np.full(whole, ins[1].reshape(()), kind)
         _laid(ins[0], laid, border[::2], step)
-        result = np.full(counts, ins[1].reshape(()), ins[0].dtype)
-        for place in itertools.product(*map(range, sizes)):
+        result = np.full(counts, ins[1].reshape(()), kind)
+        for place in itertools.product(*map(range, sizes)) if result.size else ():
             firsts = [p * by for p, by in zip(place, apart, strict=True)]
             part = [slice(f, f + (n - 1) * by + 1, by) for f, n, by in zip(firsts, counts, strides, strict=True)]
-            result = together(result, laid[tuple(part)]) if result.size else result
+            result = together(result, laid[tuple(part)]).astype(kind, copy=False)
         np.copyto(outs[0], result)
 
     return fixed(node, tuple(counts), work)

@@ -11,6 +11,7 @@ from ..case import Case
 FAMILIES = (
     "activation",
     "arithmetic",
+    "audio",
     "batch_matmul",
     "blocks",
     "compare",
@@ -22,6 +23,7 @@ FAMILIES = (
     "gathering",
     "making",
     "matrices",
+    "mediapipe",
     "movement",
     "normalization",
     "padding",
@@ -35,6 +37,7 @@ FAMILIES = (
     "slicing",
     "softmax",
     "stablehlo",
+    "text",
     "transpose_conv",
 )  # fmt: skip  one a line, sorted: easier to merge
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""STABLEHLO_ADD and its like, STABLEHLO_PAD, STABLEHLO_GATHER, DILATE. (What runs subgraphs is tested as models.)"""
+"""STABLEHLO_ADD and its like, STABLEHLO_PAD, STABLEHLO_GATHER, DILATE, REDUCE_WINDOW. (What runs subgraphs is tested as models.)"""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def cases() -> Iterator[Case]:
     single: dict[str, Any] = {"offset_dims": [0], "collapsed_slice_dims": [1], "start_index_map": [1]}
     single |= {"index_vector_dim": 1, "slice_sizes": [2, 1]}  # vectors of one, at which LiteRT crashes
     yield case("STABLEHLO_GATHER", [x, at], [out("int32")], **single, oracle="expected", expected=[[[2, 0], [5, 3]]])
+    yield from _windows()
     yield from _bad()
 
 
@@ -90,6 +91,20 @@ def _gathered(dtype: str) -> Iterator[Case]:
             at = numbers([[9, -9, 1], [1, 2, 9]], known=known, dtype=index)
             how = rows | {"offset_dims": [0, 2], "index_vector_dim": 0, "slice_sizes": [1, 3, 1]}
             yield case("STABLEHLO_GATHER", [x, at], [out(dtype, shape=(3, 3, 1))], note=f"beyond-{note}", **how)
+
+
+def _windows() -> Iterator[Case]:
+    for dtype in ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"):
+        functions = ("ALL", "ANY") if dtype == "bool" else ("ADD", "MUL", "MINIMUM", "MAXIMUM")
+        for name in functions:
+            for shape, sizes, strides, apart in (
+                ((7,), [3], [1], [1]),
+                ((5, 6), [2, 3], [2, 1], [1, 2]),
+                ((2, 3, 4), [1, 2, 2], [1, 1, 3], [2, 1, 1]),
+            ):
+                how = [numbers(values, known=True, dtype="int64") for values in (sizes, strides, apart)]
+                given = [fed(dtype, shape), fed(dtype, ()), *how]
+                yield case("REDUCE_WINDOW", given, [out(dtype)], reduce_function=name, note=name)
 
 
 def _bad() -> Iterator[Case]:
