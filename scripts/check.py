@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pythons
 import tables
-from runner import make_runner
+from environment import make_runner
 from siblings import ROOT, Trouble, packages, read_json
 
 ORACLE = frozenset({(3, 10), (3, 11), (3, 12), (3, 13), (3, 14)})  # ai-edge-litert 2.3 has wheels for these

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner import executable, make_environment
+from environment import executable, make_environment
 from siblings import ROOT, Trouble
 
 PACKAGES = ("core", "cpu_ref", "tools")

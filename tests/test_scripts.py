@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import check
+import environment
 import pytest
 import pythons
-import runner
 import siblings
 import sizes
 import tables
@@ -192,14 +192,14 @@ def test_uv_is_told_what_pip_knows():
         "global.cert='/c.pem'\nglobal.extra-index-url='https://one\\nhttps://two'\n"
         "global.find-links='/other'\nglobal.index-url='https://main'\nglobal.timeout='5'\n"
     )
-    assert runner.uv_settings(config) == {
+    assert environment.uv_settings(config) == {
         "UV_DEFAULT_INDEX": "https://main",
         "UV_INDEX": "https://one https://two",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_FIND_LINKS": "/wheels",
         "SSL_CERT_FILE": "/c.pem",
     }
-    assert runner.uv_settings("") == {}
+    assert environment.uv_settings("") == {}
 
 
 def test_leftovers_are_no_sources(tmp_path):
