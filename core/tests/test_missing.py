@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sodalite import missing as missing_module
+from sodalite import resolve as resolve_module
 from sodalite.build import Builder
 from sodalite.errors import ShapeError, UnsupportedOpError
 from sodalite.hookspecs import hookimpl
 from sodalite.interpreter import Interpreter
 from sodalite.kernel import KernelSet, NodeSpec, Prepared, Reason
-from sodalite.missing import known, report
 from sodalite.model import open_model
 from sodalite.plugins import PluginInfo, Registry
-from sodalite.resolve import Decline, MissingNode
+from sodalite.resolve import Decline, MissingNode, providers, report
 
 GENERATOR = Path(__file__).resolve().parents[1] / "generate_known.py"
 
@@ -35,7 +34,7 @@ def _missing(*ops: str, declined: tuple[Decline, ...] = (), version: int = 1) ->
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(missing_module, "_installed", lambda distribution: None)
+    monkeypatch.setattr(resolve_module, "_installed", lambda distribution: None)
 
 
 def test_one_node(nothing_installed: None) -> None:
@@ -89,7 +88,7 @@ def test_a_needed_plugin_that_failed() -> None:
 
 def test_an_installed_provider_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the package is there and declines, the advice is to look for a newer one."""
-    monkeypatch.setattr(missing_module, "_installed", lambda distribution: "0.1.0")
+    monkeypatch.setattr(resolve_module, "_installed", lambda distribution: "0.1.0")
     text = str(report(_missing("ABS"), []))
     assert "pip install" not in text
     assert "sodalite-cpu-ref 0.1.0 does not run this" in text
@@ -130,9 +129,9 @@ def test_types_tell_groups_apart(nothing_installed: None) -> None:
     assert "ABS version 1 (float32)" in text
 
 
-def test_what_is_known() -> None:
+def test_what_is_providers() -> None:
     """Releases belong to versions; a version that was never released has none."""
-    table = known()
+    table = providers()
     assert table["ADD"].releases[0] == "1.5.0"
     assert table["BROADCAST_TO"].releases[:2] == ["-", "2.5.0"]
     for version, told in ((0, False), (1, False), (2, True), (99, False), (-1, False)):
@@ -145,7 +144,7 @@ def test_what_is_known() -> None:
 def test_what_the_plugins_of_this_repository_offer_is_listed() -> None:
     """An operator that a plugin here offers is in the file under its name."""
     generator: Any = runpy.run_path(str(GENERATOR))
-    table = known()
+    table = providers()
     for distribution, module in generator["PLUGINS"].items():
         plugin = pytest.importorskip(module)
         offered = {k.op for k in plugin.kernels if not k.op.startswith("fused:")}
@@ -160,7 +159,7 @@ def test_the_file_is_what_the_generator_makes() -> None:
     generator: Any = runpy.run_path(str(GENERATOR))
     text = generator["RELEASES"].read_text(encoding="utf-8")
     assert generator["render"](text) == generator["TARGET"].read_text(encoding="utf-8")
-    table = known()
+    table = providers()
     for line in text.splitlines():
         op, releases = line.split("\t")
         assert list(table[op].releases) == releases.split()
