@@ -71,7 +71,7 @@ def test_if_runs_one_of_two(shapes):
     assert second[0].tolist() == ([22, 24] if shapes[1] == (2,) else [2, 4, 2, 4])
 
 
-def while_model(*, grow=False):
+def while_model(*, grow=False, op="WHILE"):
     g = Builder("while")
     n, x = g.input("n", (1,), "int32"), g.input("x", (2,), "float32")
     cond = g.subgraph("cond")
@@ -85,7 +85,7 @@ def while_model(*, grow=False):
     else:
         more = body.op("ADD", [v, v], [("more", (2,), "float32")])
     body.output(less, more)
-    outs = g.op("WHILE", [n, x], [("m", (1,), "int32"), ("y", (2,), "float32")], cond_subgraph_index=cond, body_subgraph_index=body)
+    outs = g.op(op, [n, x], [("m", (1,), "int32"), ("y", (2,), "float32")], cond_subgraph_index=cond, body_subgraph_index=body)
     g.output(*outs)
     return g.finish()
 
@@ -97,6 +97,25 @@ def test_while_runs_as_often_as_its_condition_says():
     assert one[1].tolist() == [2, -6]
     assert five[0].tolist() == [0]
     assert five[1].tolist() == [32, -96]
+
+
+def test_stablehlo_while_is_the_same_loop():
+    """LiteRT registers no kernel for it: compared with WHILE."""
+    feeds = [[np.int32([n]), f32(1, -3)] for n in (0, 5)]
+    for got, want in zip(runs(while_model(op="STABLEHLO_WHILE"), *feeds, resolver=""), runs(while_model(), *feeds), strict=True):
+        assert [a.tolist() for a in got] == [a.tolist() for a in want]
+
+
+@pytest.mark.parametrize("shapes", [((2,), (2,)), ((2,), (4,))])
+def test_call_is_its_subgraph(shapes):
+    """LiteRT registers no kernel for it: worked out by hand."""
+    g = Builder("call")
+    x = g.input("x", (2,), "float32")
+    sub = branches(g, shapes)[1]
+    g.output(g.op("CALL", [x], [("y", shapes[1], "float32")], subgraph=sub))
+    first, second = runs(g.finish(), [f32(1, 2)], [f32(-1, 5)], resolver="")
+    assert first[0].tolist() == ([11, 12] if shapes[1] == (2,) else [1, 2, 1, 2])
+    assert second[0].tolist() == ([9, 15] if shapes[1] == (2,) else [-1, 5, -1, 5])
 
 
 def test_while_may_grow_its_values():
