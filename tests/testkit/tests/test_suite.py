@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
-from sodalite_testkit.suite import Verdict, conformance
+from sodalite.kernel import KernelSet
+from sodalite_testkit.cases import all_cases
+from sodalite_testkit.suite import Verdict, conformance, judge, right_answer
 
 pytest_plugins = ["pytester"]
 
@@ -105,3 +108,23 @@ def test_what_ran_is_written_down(pytester: pytest.Pytester) -> None:
     lines = [json.loads(line) for line in (pytester.path / "ran.jsonl").read_text().splitlines()]
     assert {"op": "NEG", "types": "float32", "plugin": "kernels", "said": "agrees", "passed": True} in lines
     assert {line["said"] for line in lines if line["op"] == "ABS"} == {"wrong"}
+
+
+def test_other_plugins_are_compared_with_the_reference() -> None:
+    """By the testkit's own cases, without LiteRT where cpu_ref runs them."""
+    right, wrong = KernelSet(), KernelSet()
+
+    @right.add("RELU", types="float32")
+    def relu(x, out) -> None:
+        out[...] = np.where(x < 0, np.float32(0), x)  # np.maximum makes 0 of -0, in some places
+
+    @wrong.add("RELU", types="float32")
+    def sloppy(x, out) -> None:
+        np.maximum(x, np.float32(0.001), out=out)
+
+    for case in all_cases("RELU")[:6]:
+        assert right_answer(case, "cpu_ref")[1] == "cpu_ref"
+        floats = case.dtypes == "float32"
+        assert judge(case, right, "cpu_ref").kind == ("agrees" if floats else "declined"), case.id
+        if floats and case.fed[0].size > 1:
+            assert "values are right: output 0 against cpu_ref" in judge(case, wrong, "cpu_ref").why
