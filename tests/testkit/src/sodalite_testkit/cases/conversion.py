@@ -45,6 +45,14 @@ def cases() -> Iterator[Case]:
         ("float64", "uint8", (2,)),
         ("uint8", "float32", (5, 4)),
         ("bfloat16", "int16", (3,)),
+        ("float16", "uint16", (3,)),
+        ("uint32", "float32", (3,)),
+        ("int64", "uint32", (3,)),
+        ("uint64", "complex64", (3,)),
+        ("complex64", "float32", (3,)),
+        ("complex128", "int64", (3,)),
+        ("uint16", "float16", (3,)),
+        ("bool", "uint8", (3,)),
     ):
         yield case("BITCAST", [fed(source, shape)], [out(target)])
     yield case("BITCAST", [fed("uint8", (5, 3))], [out("float32")], raises="ShapeError")

@@ -47,8 +47,15 @@ def cases() -> Iterator[Case]:
         x = fed(dtype, (2, 3))
         yield case("RESHAPE", [x, numbers((3, -1), known=True)], [out(dtype)])
         yield case("TRANSPOSE", [x, numbers((1, 0), known=True)], [out(dtype)])
+        if dtype == "int4":
+            yield case("CONCATENATION", [fed(dtype, (2, 4)), fed(dtype, (3, 4))], [out(dtype)], axis=0)
         yield case("SQUEEZE", [fed(dtype, (2, 1, 3))], [out(dtype)])
         yield case("EXPAND_DIMS", [x, numbers((1,), known=True)], [out(dtype)])
+    wide = "complex128"
+    yield case("RESHAPE", [fed(wide, (2, 3)), numbers((3, -1), known=True)], [out(wide)])
+    yield case("SQUEEZE", [fed(wide, (2, 1, 3))], [out(wide)])
+    yield case("EXPAND_DIMS", [fed(wide, (2, 3)), numbers((1,), known=True)], [out(wide)])
+    yield case("BROADCAST_TO", [fed(wide, (2, 1)), numbers((2, 3), known=True)], [out(wide)], version=3)
     for dtype in WITH_STRINGS:
         yield from _repeated(dtype)
     yield from _turned()
