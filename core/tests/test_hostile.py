@@ -845,6 +845,7 @@ def test_every_truncation() -> None:
     assert not any(_opens_or_refuses(RICH[:cut]) for cut in range(len(RICH) - 16))
 
 
+@pytest.mark.slow
 def test_every_bit_flipped() -> None:
     """A model with any one byte changed opens or is refused."""
     opened = 0

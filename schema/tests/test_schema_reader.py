@@ -411,6 +411,7 @@ def test_every_truncation(small: Table, full: Table) -> None:
         check(data[:size])
 
 
+@pytest.mark.slow
 def test_every_bit_flip(small: Table) -> None:
     """Each bit of the small model."""
     data = write(small)
@@ -421,6 +422,7 @@ def test_every_bit_flip(small: Table) -> None:
     assert 0 < read_anyway < 8 * len(data)
 
 
+@pytest.mark.slow
 def test_random_words(full: Table) -> None:
     """Words of the full model replaced by others; and noise behind a right identifier."""
     data = write(full)
