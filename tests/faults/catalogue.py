@@ -273,7 +273,7 @@ CORE = (
     Fault(
         "declines swallowed",
         "core",
-        "        declined.append(Decline(offer.plugin, no.why, no.code, no.detail))\n",
+        "        declined.append(no(error.why, error.code, error.detail))\n",
         "",
         (PLUGINS,),
     ),

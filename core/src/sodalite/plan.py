@@ -1,7 +1,7 @@
 """[Choice] -> Plan: all memory placed, steps bound, nothing looked up while running.
 
-A Sketch says how much memory a segment takes, a Plan is a sketch bound to it, a Runner has the plans of a graph by
-shape. Where an output's shape is known only after running, a plan ends and finds or makes the plan of what follows.
+A Sketch lays a segment out, a Plan is a sketch bound to memory, a Runner has the plans of a graph by shape. Where an
+output's shape is known only after running, a plan ends and finds or makes the plan of what follows.
 """
 
 # ruff: noqa: SLF001  a subgraph is run by its caller's interpreter
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from .errors import (
 )
 from .graph import Array, Node, Shape, TensorSpec
 from .kernel import Buffers, Limits, Step, nbytes
-from .resolve import Choice, Context, Decline, Settings, blame, dependencies, ordered, resolve, where
+from .resolve import Choice, Context, Decline, Settings, dependencies, ordered, resolve, where
 
 if TYPE_CHECKING:
     from .model import Model
@@ -63,8 +63,7 @@ def place(blocks: Sequence[Block], *, gap: int = 0, share: bool = True) -> tuple
     """Aligned offsets of *blocks* and the size of the arena: blocks alive at one step never share a byte.
 
     gap: free bytes around each; share=False: memory of its own for each. Else largest first, each at the lowest offset
-    that is free for its whole life (greedy by size: Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net
-    Inference", 2020).
+    free for its whole life (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
     """
     sizes = [aligned(b.nbytes) + gap for b in blocks]
     if not share:
@@ -78,7 +77,7 @@ def place(blocks: Sequence[Block], *, gap: int = 0, share: bool = True) -> tuple
         rows = placed[:count]
         busy = rows[(rows[:, 0] <= block.last) & (rows[:, 1] >= block.first)]
         busy = busy[np.argsort(busy[:, 2], kind="stable")]
-        # the end of everything that starts before each row; a hole lies where a row starts beyond it
+        # where all that starts before each row has ended: a hole, if the row starts beyond it
         reach = np.maximum.accumulate(np.concatenate(([gap], busy[:, 3])))
         holes = np.flatnonzero(busy[:, 2] - reach[:-1] >= size)
         offsets[i] = start = int(reach[holes[0] if len(holes) else -1])
@@ -88,7 +87,7 @@ def place(blocks: Sequence[Block], *, gap: int = 0, share: bool = True) -> tuple
 
 
 def blank(nbytes: int) -> npt.NDArray[np.uint8]:
-    """*nbytes* of memory that start on the alignment, uint8; not cleared."""
+    """*nbytes* of aligned memory, uint8; not cleared."""
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes]
@@ -104,7 +103,7 @@ def size_of(spec: TensorSpec) -> int:
 
 
 def recent(plans: dict[Any, Plan], key: Any, make: Callable[[], Plan]) -> Plan:
-    """plans[key], or make(); of too many, the one that was not asked for longest goes."""
+    """plans[key], or make(); the least recently used goes."""
     plans[key] = plan = plans.pop(key, None) or make()
     if len(plans) > KEPT:
         del plans[next(iter(plans))]
@@ -124,8 +123,8 @@ class Sketch:
         given: Iterable[int] = (),
         results: Sequence[int] | None = None,
     ) -> None:
-        """fed: tensors to be placed here that are written from outside before each run; given: tensors that have memory
-        already; results: what a partition gives to the graph, for kernels to make (default: the graph's outputs)."""
+        """fed: tensors placed here and written from outside before each run; given: those that have memory already;
+        results: what a partition, to run on kernels, gives to the graph (None: this is no partition)."""
         self.ctx, self.fed, self.given = ctx, fed, frozenset(given)
         self.choices, self.specs, self.rest = resolve(ctx, nodes, known, delegates=results is None)
         self.order = _in_order(ctx, [c for c in self.choices if c.kind != "folded"])
@@ -186,9 +185,9 @@ class Sketch:
         """Whether the memory of *tensor* is used again after its last reader."""
         if tensor not in self.home or tensor in self.kept:
             return False
-        (n, _, last), start = self.blocks[self.home[tensor]], self.offsets[self.home[tensor]]
-        others = zip(self.blocks, self.offsets, strict=True)
-        return tensor in self.aliased or any(b.first > last and start < at + b.nbytes and at < start + n for b, at in others)
+        placed = list(zip(self.blocks, self.offsets, strict=True))
+        (n, _, last), start = placed[self.home[tensor]]
+        return tensor in self.aliased or any(b.first > last and start < at + b.nbytes and at < start + n for b, at in placed)
 
 
 def _in_order(ctx: Context, choices: list[Choice]) -> list[Choice]:
@@ -218,7 +217,7 @@ class Plan:
                 continue
             if tensor in sketch.home:
                 start = sketch.offsets[sketch.home[tensor]]
-                self.arrays[tensor] = self._arena[start : start + size_of(spec)].view(memory_dtype(spec.dtype)).reshape(spec.shape)
+                self.arrays[tensor] = np.ndarray(spec.shape, memory_dtype(spec.dtype), self._arena, start)
             elif spec.data is not None:
                 self.arrays[tensor] = spec.data
             elif spec.dtype in OBJECTS:
@@ -249,7 +248,7 @@ class Plan:
         try:
             step = choice.prepared.bind(buffers)
         except BaseException as error:
-            blame(error, str(choice), f"'{choice.owner}' failed to bind")
+            choice.failed(error, "failed to bind")
         node = choice.nodes[0]
         if choice.kind == "delegate":
             step = Fallback(self, choice, step)
@@ -283,8 +282,7 @@ class Plan:
         value = np.asarray(array, order="C")
         wanted = memory_dtype(spec.dtype)
         if value.dtype != wanted or spec.shape not in (None, value.shape):
-            shape = "any shape" if spec.shape is None else list(spec.shape)
-            got = f"{value.dtype} {list(value.shape)}"
+            got, shape = f"{value.dtype} {list(value.shape)}", "any shape" if spec.shape is None else list(spec.shape)
             raise KernelError(f"{choice}: '{choice.owner}' delivered {got} as output {i}, prepared {wanted} {shape}")
         if spec.shape is not None:
             np.copyto(self.arrays[spec.index], value)
@@ -293,11 +291,8 @@ class Plan:
             self.late[spec.index] = value if value.flags.owndata else value.copy()
 
     def run(self, observe: Observer | None = None, deadline: float | None = None) -> None:
-        """Run all steps, and what follows a dynamic output.
-
-        observe(choice, outputs, ns) is called after each step; memory and bits are the same. deadline: time.monotonic()
-        after which a KernelError is raised.
-        """
+        """Run all steps, and what follows a dynamic output. observe(choice, outputs, ns) is called after each step;
+        deadline: time.monotonic() after which a KernelError is raised."""
         self.late.clear()
         self.next = None
         if observe is not None or deadline is not None:
@@ -308,7 +303,7 @@ class Plan:
                 for at, step in enumerate(self._fast):  # noqa: B007  the place is for the handler
                     step()
             except BaseException as error:
-                self._failed(error, self._starts[at])
+                self.sketch.order[self._starts[at]].failed(error)
         if self._dynamic:
             self._continue(observe, deadline)
 
@@ -319,15 +314,11 @@ class Plan:
             try:
                 step()
             except BaseException as error:
-                self._failed(error, at)
+                choice.failed(error)
             if observe is not None:
                 ns = time.perf_counter_ns() - start
                 outputs = zip(choice.makes, self._buffers[at].outputs, strict=True)
                 observe(choice, tuple(self.late.get(t) if o is None else o for t, o in outputs), ns)
-
-    def _failed(self, error: BaseException, at: int) -> NoReturn:
-        choice = self.sketch.order[at]
-        blame(error, str(choice), f"kernel of '{choice.owner}' failed")
 
     def _continue(self, observe: Observer | None, deadline: float | None) -> None:
         for tensor, (choice, i) in self._dynamic.items():
@@ -370,7 +361,7 @@ class Fallback:
                     return self._step()
                 except KeyboardInterrupt:
                     raise
-                except BaseException as error:  # plugins may raise anything, SystemExit too
+                except BaseException as error:
                     self._give_up(error)
             ctx, specs = self._outer.ctx, self._outer.sketch.specs
             known = {i: t for i, t in specs.items() if i not in choice.makes}
@@ -386,7 +377,7 @@ class Fallback:
         choice, ctx = self._choice, self._outer.ctx
         said = error if isinstance(error, DelegateError) else f"{type(error).__name__}: {error}"
         why = f"failed while running: {said}"
-        lost = bool(getattr(error, "device_lost", False))
+        lost = getattr(error, "device_lost", False)
         text = f"{choice}: delegate '{choice.owner}' {why}"
         if ctx.settings.on_delegate_error == "raise":
             raise DelegateError(text, device_lost=lost) from error
@@ -491,7 +482,7 @@ class Runner:
         return self._shapes.get(tensor, self.graph.tensors[tensor].shape or ())
 
     def shape(self, tensor: int) -> Shape:
-        """The current shape: as resized, inferred by allocate, or as the last run left it."""
+        """As resized, inferred by allocate, or as the last run left it."""
         for plan in reversed(self._chain()):
             spec = plan.sketch.specs.get(tensor)
             if spec is not None and spec.shape is not None:
@@ -571,15 +562,13 @@ class Runner:
         return self._allocated().arrays[tensor]
 
     def value(self, tensor: int) -> Array:
-        """The memory of a tensor after running. NoValueError if it was reused, or never written."""
+        """The memory of a tensor after running; NoValueError if it was reused, or never written."""
         name = called(self.graph.tensors[tensor], "tensor")
         for plan in reversed(self._allocated().chain()):
             if tensor in plan.late:
                 return plan.late[tensor]
             if plan.sketch.recycled(tensor):
-                raise NoValueError(
-                    f"{name}: its memory was used again after its last reader; experimental_preserve_all_tensors=True keeps it"
-                )
+                raise NoValueError(f"{name}: its memory was used again; experimental_preserve_all_tensors=True keeps it")
             if tensor in plan.arrays and (plan is self._plan or tensor not in plan.sketch.given):
                 return plan.arrays[tensor]
         raise NoValueError(f"{name} has no value: it is inside a fused kernel or partition, or its operator has not run")
@@ -591,7 +580,6 @@ class Runner:
             plan.run(observe, self._deadline)
 
     def close(self) -> None:
-        """Let go of plans and memory, the siblings' too."""
         family, self._family = self._family, {}
         self._plans.clear()
         self._plan = self._sketch = None
@@ -617,11 +605,7 @@ class Runner:
 
 
 class Subplan:
-    """A subgraph as a callable, for the kernel of the node that names it.
-
-    Outputs are views that are good until the next call, copies where an output is also an input. turns: calls in this
-    run of the node.
-    """
+    """A SubplanLike. Outputs are views, copies where an output is also an input. turns: calls in this run of the node."""
 
     def __init__(self, caller: Runner, runner: Runner, node: Node, place: int) -> None:
         self._caller, self._runner, self._node = caller, runner, node
@@ -667,8 +651,8 @@ class Subplan:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One node. kind: "kernel", "fused", "delegate", "folded" (computed before running) or "later" (its shape is known
-    only while running). step: nodes of one step share its number; -1: none."""
+    """One node. kind: as of a Choice, or "later" (its shape is known only while running). step: nodes of one step share
+    its number; -1: none."""
 
     index: int
     op: str
@@ -716,5 +700,5 @@ class Memory(NamedTuple):
         more = "; more where shapes are known only while running" if self.unplanned else ""
         return (
             f"{self.total:,} bytes: arena {self.arena:,} (scratch {self.scratch:,} in it), variables {self.variables:,}, "
-            f"weights {self.weights:,}, packed weights {self.packed:,}{more}"
+            f"weights {self.weights:,}, packed {self.packed:,}{more}"
         )

@@ -44,8 +44,7 @@ class Offer:
 def entry_points(group: str, path: Iterable[str] | None = None) -> Iterator[tuple[str, str, str, str, str]]:
     """(group, name, value, distribution, version) of each entry point whose group starts with *group*.
 
-    path: by default sys.path; the first distribution of a name on it wins. Files are read as they are:
-    importlib.metadata takes ten times as long, and is for zips.
+    path: by default sys.path; the first distribution of a name wins. importlib.metadata, ten times as slow, is for zips.
     """
     seen: set[str] = set()
     for folder in sys.path if path is None else path:
@@ -85,7 +84,7 @@ class Registry:
     """The plugins of one installation, as a value. ``Registry.load()`` or ``Registry.of([...])``."""
 
     def __init__(self, found: Iterable[tuple[PluginInfo, object]], *, strict: bool = False) -> None:
-        """found: what is known of each plugin, and the plugin; None if it is to be imported."""
+        """found: each plugin's facts, and the plugin; None: to be imported."""
         import pluggy
 
         from . import hookspecs
@@ -104,15 +103,15 @@ class Registry:
 
     @classmethod
     def load(cls) -> Registry:
-        """The installed plugins, found once. SODALITE_PLUGINS=a,b: only these are imported (empty: none).
-        SODALITE_STRICT_PLUGINS=1: a plugin that fails is a PluginError."""
+        """The installed plugins, found once; SODALITE_PLUGINS=a,b: only these. SODALITE_STRICT_PLUGINS=1: one that
+        fails is a PluginError."""
         strict = os.environ.get("SODALITE_STRICT_PLUGINS", "") not in ("", "0")
         with _loading:
             return _loaded(os.environ.get("SODALITE_PLUGINS"), strict, *sys.path)
 
     @classmethod
     def of(cls, plugins: Iterable[object] | Mapping[str, object], *, strict: bool = True) -> Registry:
-        """Just these: objects or modules with hookimpls, by ``name``, ``__name__`` or the mapping's keys."""
+        """Objects or modules with hookimpls, by ``name``, ``__name__`` or the mapping's keys."""
         pairs = plugins.items() if isinstance(plugins, Mapping) else ((_name_of(p), p) for p in plugins)
         return cls(((PluginInfo(name), plugin) for name, plugin in pairs), strict=strict)
 
@@ -167,7 +166,7 @@ class Registry:
         return sorted((o for o in offers if o.plugin in only), key=lambda o: only.index(o.plugin))
 
     def prepare(self, offer: Offer) -> Callable[[Any], Prepared]:
-        """Its prepare function, imported if lazy. PluginError if that fails, each time alike."""
+        """Its prepare function, imported if lazy; PluginError if that fails."""
         known = self._prepare.get(offer.kernel)
         if known is None:
             try:
@@ -185,7 +184,7 @@ class Registry:
 
     def choose(self, node: NodeSpec, candidates: Sequence[str]) -> str | None:
         chosen: str | None = self._hook.sodalite_choose_kernel(node=node, candidates=tuple(candidates))
-        if chosen is not None and chosen not in candidates:
+        if chosen not in (None, *candidates):
             raise PluginError(f"sodalite_choose_kernel answered {chosen!r}; the candidates are {', '.join(candidates)}")
         return chosen
 
@@ -197,7 +196,7 @@ class Registry:
         return tuple(sorted(h.plugin_name for h in self._hook.sodalite_delegates.get_hookimpls()))
 
     def delegate(self, name: str, options: Mapping[str, Any] | None = None) -> Delegate:
-        """The delegate called *name*. DelegateError if no plugin offers it here, with what each one said."""
+        """The delegate called *name*; DelegateError if no plugin offers it, with what each said."""
         from .kernel import Unavailable
 
         said = []
@@ -236,13 +235,12 @@ def _name_of(plugin: object) -> str:
 def _installed(allowed: str | None) -> Iterator[tuple[PluginInfo, None]]:
     wanted = None if allowed is None else {n.strip() for n in allowed.split(",")}
     for group, name, value, distribution, version in entry_points(FAMILY):
-        spoken, state, why = group[len(FAMILY) :], "ready", ""
+        spoken, said = group[len(FAMILY) :], ("ready", "")
         if wanted is not None and name not in wanted:
-            state, why = "left out", "SODALITE_PLUGINS does not list it"
+            said = "left out", "SODALITE_PLUGINS does not list it"
         elif spoken != API:
-            why = f"it speaks plugin API {printable(spoken)}, this sodalite speaks {API}: install versions that fit"
-            state = "failed"
-        yield PluginInfo(name, distribution, version, value, state, why), None
+            said = "failed", f"it speaks plugin API {printable(spoken)}, this sodalite speaks {API}: install versions that fit"
+        yield PluginInfo(name, distribution, version, value, *said), None
 
 
 def _import(info: PluginInfo) -> object:

@@ -1,6 +1,6 @@
 """Graph -> list[Choice]: who runs each node, with what it prepared, and who declined and why.
 
-In execution order while shapes are known; what follows a shape known only after running is resolved when it has run.
+What follows a shape known only after running is resolved when it has run.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .kernel import (
 if TYPE_CHECKING:
     from .plugins import Offer, PluginInfo, Registry
 
-# What may be computed before running: so many bytes, or times its inputs (a constant DEQUANTIZE or DENSIFY).
+# What is computed before running: so many bytes, or times its inputs (a constant DEQUANTIZE or DENSIFY).
 FOLDED_NBYTES, FOLDED_GROWTH = 64 * 1024, 16
 
 
@@ -101,6 +101,9 @@ class Choice:
     def __str__(self) -> str:
         return where(*self.nodes)
 
+    def failed(self, error: BaseException, how: str = "failed") -> NoReturn:
+        blame(error, str(self), f"kernel of '{self.owner}' {how}")
+
 
 def where(*nodes: Node) -> str:
     """Nodes in messages: ``node 12 CONV_2D "mobilenet/conv_3"``, ``nodes 3-7``."""
@@ -152,7 +155,7 @@ class Context:
 
 
 def blame(error: BaseException, place: str, what: str, kind: type[SodaliteError] = KernelError) -> NoReturn:
-    """Raise *error* as one that says where. Ctrl-C, MemoryError and errors of ours that name a node pass."""
+    """Raise *error* as one that says where; Ctrl-C, MemoryError and errors that name a node pass."""
     text = cause(error)
     if isinstance(error, MemoryError) or (isinstance(error, SodaliteError) and text.startswith("node")):
         raise error
@@ -190,11 +193,10 @@ def group_of(ctx: Context, nodes: Sequence[Node], specs: Mapping[int, TensorSpec
     inside = {n.index for n in nodes}
     made = dict.fromkeys(i for n in nodes for i in n.outputs)
     read = dict.fromkeys(i for n in nodes for i in n.inputs if i >= 0 and i not in made and specs[i].data is None)
-    left = [i for i in made if i in graph.outputs or not inside.issuperset(graph.readers.get(i) or (-1,))]
     return GroupSpec(
         tuple(spec_of(ctx, n, specs, who) for n in nodes),
         tuple(specs[i] for i in read),
-        tuple(specs[i] for i in left),
+        tuple(specs[i] for i in made if i in graph.outputs or not inside.issuperset(graph.readers.get(i) or (-1,))),
         tuple(n.inputs for n in nodes),
         tuple(n.outputs for n in nodes),
         ctx.settings.mode,
@@ -205,18 +207,19 @@ def group_of(ctx: Context, nodes: Sequence[Node], specs: Mapping[int, TensorSpec
 
 
 def attempt(ctx: Context, offer: Offer, spec: NodeSpec | GroupSpec, place: str, declined: list[Decline]) -> Prepared | None:
-    """What *offer* prepares; None, and the reason in *declined*, if it cannot."""
+    """What *offer* prepares, or None and why in *declined*."""
+    no = partial(Decline, offer.plugin)
     try:
         prepare = ctx.registry.prepare(offer)
     except PluginError as error:
         if ctx.registry.strict:
             raise
-        declined.append(Decline(offer.plugin, str(error)))
+        declined.append(no(str(error)))
         return None
     try:
         prepared = prepare(spec)
-    except Unsupported as no:
-        declined.append(Decline(offer.plugin, no.why, no.code, no.detail))
+    except Unsupported as error:
+        declined.append(no(error.why, error.code, error.detail))
         return None
     except BaseException as error:
         blame(error, place, f"{ctx.registry.info(offer.plugin)} failed to prepare it", PluginError)
@@ -226,7 +229,6 @@ def attempt(ctx: Context, offer: Offer, spec: NodeSpec | GroupSpec, place: str, 
 
 
 def _fault(prepared: object, spec: NodeSpec | GroupSpec) -> str:
-    """How an answer of prepare breaks its contract."""
     if not isinstance(prepared, Prepared):
         return f"returned {type(prepared).__name__} from prepare, not sodalite.Prepared"
     inputs, outputs = dict(enumerate(spec.inputs)), prepared.outputs
@@ -247,11 +249,8 @@ def _fault(prepared: object, spec: NodeSpec | GroupSpec) -> str:
 def resolve(
     ctx: Context, nodes: Sequence[Node], known: Mapping[int, TensorSpec], *, delegates: bool = True
 ) -> tuple[list[Choice], dict[int, TensorSpec], Sequence[Node]]:
-    """Choices for *nodes* in file order, a group where its last node stands; all specs known then; and the nodes from
-    the first one that waits for a shape.
-
-    known: specs of the tensors that exist already. UnsupportedOpError lists every node that nobody takes.
-    """
+    """Choices for *nodes* in file order, a group where its last node stands; all specs *known* then; and the nodes from
+    the first that waits for a shape. UnsupportedOpError lists every node that nobody takes."""
     specs = dict(known)
     choices: dict[int, Choice | None] = {}
     missing: list[MissingNode] = []
@@ -272,8 +271,7 @@ def resolve(
         claim(ctx, delegate, choices, specs)
     taken = [c for c in choices.values() if c]
     owned = {n.index for c in taken for n in c.nodes}
-    missing = [m for m in missing if m.node.index not in owned]
-    if missing:
+    if missing := [m for m in missing if m.node.index not in owned]:
         for node in rest:  # those not reached as well, where no plugin offers the operator
             declined: list[Decline] = []
             if not _candidates(ctx, node, declined):
@@ -330,7 +328,7 @@ def _one(
 
 
 def _learn(ctx: Context, choice: Choice, specs: dict[int, TensorSpec]) -> None:
-    """Enter the outputs' shapes, and their values where they are known before running."""
+    """Enter the outputs' shapes, and the values that are known before running."""
     node, prepared = choice.nodes[0], choice.prepared
     made = [replace(ctx.graph.tensors[i], shape=s and tuple(map(int, s))) for i, s in zip(node.outputs, prepared.outputs, strict=True)]
     for t in made:
@@ -373,7 +371,7 @@ def _fold(choice: Choice, made: Sequence[TensorSpec]) -> dict[int, Array]:
         with np.errstate(all="ignore"):
             choice.prepared.bind(Buffers(inputs, outputs, scratch, lambda i, array: np.copyto(outputs[i], array)))()
     except BaseException as error:
-        blame(error, str(choice), f"kernel of '{choice.owner}' failed")
+        choice.failed(error)
     return dict(enumerate(outputs))
 
 
@@ -383,7 +381,7 @@ def _unlike(prepared: Prepared, group: GroupSpec) -> str:
 
 
 def fused(ctx: Context, choices: list[Choice], specs: Mapping[int, TensorSpec]) -> list[Choice]:
-    """*choices* with matched groups replaced: by quality, then length; never in the place of better single kernels."""
+    """*choices* with matched groups replaced, by quality, then length; never better single kernels."""
     offers = ctx.registry.offers("fused:", ctx.settings.kernels)
     if not offers or ctx.settings.keep_all:
         return choices
@@ -434,7 +432,7 @@ def match(graph: Graph, pattern: Sequence[Member], root: Node, allowed: Collecti
 
 
 def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], specs: Mapping[int, TensorSpec]) -> None:
-    """Put partitions of *delegate* into *choices* (node index -> choice, or None), each where its last node stood."""
+    """Put partitions of *delegate* into *choices* (by node index), each where its last node stood."""
     owner = {n.index: c for c in choices.values() if c for n in c.nodes}
     nodes = [ctx.graph.nodes[i] for i in choices]
     declines = {n.index: no for n in nodes if (no := _refusal(ctx, delegate, n, owner.get(n.index), specs))}
@@ -445,13 +443,14 @@ def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], s
     groups = convex_groups([units[k] for k in ordered(units, before)], before, choices.keys() - declines.keys())
     least, most = max(1, delegate.min_nodes), delegate.max_partitions
     largest = sorted(groups, key=lambda g: (-len(g), g[0]))[: most if most > 0 else None]
+    size = partial(Decline, delegate.name, code=Reason.SIZE)
     for group in groups:
-        why = ""
         if len(group) < least:
-            why = f"partition of {len(group)} nodes; at least {least} wanted"
+            taken: Choice | Decline = size(f"partition of {len(group)} nodes; at least {least} wanted")
         elif group not in largest:
-            why = f"only the {most} largest partitions are taken"
-        taken = Decline(delegate.name, why, Reason.SIZE) if why else _compiled(ctx, delegate, [ctx.graph.nodes[i] for i in group], specs)
+            taken = size(f"only the {most} largest partitions are taken")
+        else:
+            taken = _compiled(ctx, delegate, [ctx.graph.nodes[i] for i in group], specs)
         if isinstance(taken, Decline):
             declines.update(dict.fromkeys(group, taken))
         else:
@@ -464,7 +463,6 @@ def claim(ctx: Context, delegate: Delegate, choices: dict[int, Choice | None], s
 
 def _refusal(ctx: Context, delegate: Delegate, node: Node, choice: Choice | None, specs: Mapping[int, TensorSpec]) -> Decline | None:
     no = partial(Decline, delegate.name)
-    tensors = [specs[i] for i in (*node.inputs, *node.outputs) if i >= 0]
     if (why := ctx.demoted.get((delegate.name, node.index))) is not None:
         return no(why, Reason.DEVICE)
     if (pin := ctx.pin(node)) is not None:
@@ -473,14 +471,14 @@ def _refusal(ctx: Context, delegate: Delegate, node: Node, choice: Choice | None
         return no(f"already {choice.kind}", Reason.PRIORITY)
     if _stateful(ctx, node, choice):
         return no("touches variables, subgraphs or other state", Reason.STATE)
-    for tensor in tensors:
+    for tensor in (specs[i] for i in (*node.inputs, *node.outputs) if i >= 0):
         if tensor.shape is None:
             return no(f'the shape of "{printable(tensor.name)}" is known only after running', Reason.DYNAMIC)
         if tensor.dtype in OBJECTS:
             return no("strings and resources stay with the kernels", Reason.TYPE)
     try:
         answer = delegate.refuses(spec_of(ctx, node, specs, delegate.name))
-    except BaseException as error:  # plugins may raise anything, SystemExit too
+    except BaseException as error:
         return no(cause(error))
     return None if answer is None else no(answer.why, answer.code, answer.detail)
 
@@ -492,7 +490,7 @@ def _compiled(ctx: Context, delegate: Delegate, nodes: Sequence[Node], specs: Ma
         prepared = delegate.compile(group)
     except Unsupported as error:
         return no(f"compile: {error.why}", error.code, error.detail)
-    except BaseException as error:  # plugins may raise anything, SystemExit too
+    except BaseException as error:
         why = cause(error)
         if ctx.settings.on_delegate_error == "raise":
             text = f"{where(*nodes)}: delegate '{delegate.name}' could not compile: {why}"
@@ -511,8 +509,8 @@ Edges = Mapping[int, Collection[int]]  # node -> the nodes that must run before 
 def convex_groups(units: Sequence[tuple[int, ...]], before: Edges, members: Collection[int]) -> list[list[int]]:
     """Groups of *members* that no path leaves and enters again. units: what runs as one, in order.
 
-    A member takes the lowest even level, any other unit the lowest odd one, that is not below its predecessors'.
-    Edges never go down a level: a path that leaves one cannot return to it.
+    A member takes the lowest even level, another unit the lowest odd one, not below its predecessors': edges never go
+    down, so a path that leaves a level cannot return to it.
     """
     level: dict[int, int] = {}
     groups: dict[int, list[int]] = {}
@@ -542,8 +540,8 @@ def ordered(units: Sequence[tuple[int, ...]], before: Edges) -> list[int]:
 
 
 def dependencies(graph: Graph, nodes: Sequence[Node], choices: Collection[Choice]) -> dict[int, set[int]]:
-    """For each node, those of *nodes* that must run before it: producers of its inputs, and writers of variables it
-    touches; before a writer also readers. Effects write variable -1."""
+    """Which of *nodes* must run before each: producers of its inputs, writers of variables it touches, and before a
+    writer also readers. Effects write variable -1."""
     updates = {n.index: {c.reads[k] for k in c.prepared.writes} | ({-1} if c.prepared.effects else set()) for c in choices for n in c.nodes}
     inside = {n.index for n in nodes}
     users: dict[int, list[int]] = {}  # variable -> its last writer (-1: none), and who touched it since
@@ -563,10 +561,10 @@ _MOST_OPERATORS, _MOST_DECLINES = 8, 3  # of a report: one screen
 
 
 class Known(NamedTuple):
-    """The distribution that provides an operator, and the TensorFlow releases that first ran version 1, 2, ... ("-": none)."""
+    """Of an operator."""
 
-    provider: str
-    releases: Sequence[str] = ()
+    provider: str  # distribution
+    releases: Sequence[str] = ()  # the TensorFlow that first ran version 1, 2, ... ("-": none)
 
 
 def providers() -> dict[str, Known]:
@@ -580,7 +578,7 @@ def providers() -> dict[str, Known]:
 
 
 def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> UnsupportedOpError:
-    """The error for the nodes in *missing*, one at least; failed: plugins that did not load."""
+    """What to say when nobody runs the nodes in *missing*, one at least. failed: plugins that did not load."""
     groups: dict[tuple[str, int, str], list[MissingNode]] = {}  # nodes that lack the same thing
     for one in missing:
         types = ", ".join("-" if t is None else t.dtype for t in one.inputs)
@@ -609,22 +607,19 @@ def report(missing: Iterable[MissingNode], failed: Sequence[PluginInfo]) -> Unsu
         lines += declines[:_MOST_DECLINES]
         if len(declines) > _MOST_DECLINES:
             lines.append(f"    and {len(declines) - _MOST_DECLINES} more reasons")
-    rest = list(groups)[_MOST_OPERATORS:]
-    if rest:
+    if rest := list(groups)[_MOST_OPERATORS:]:
         lines.append(_line(f"  and {len(rest)} more: {', '.join({printable(op): 0 for op, _, _ in rest})}"))
     lines += [_line(f"{plugin} failed to load: {plugin.why}") for plugin in failed]
     return UnsupportedOpError("\n".join(lines + _advice(ops, table, failed)))
 
 
 def _line(text: str) -> str:
-    """The first line of *text*, safe to print."""
     return printable(text.split("\n", 1)[0], 160)
 
 
 def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[PluginInfo]) -> list[str]:
     lines = []
-    flex = [op for op in ops if op.startswith("custom:Flex")]
-    if flex:
+    if flex := [op for op in ops if op.startswith("custom:Flex")]:
         lines.append(
             "Flex operators are TensorFlow's own: convert the model again without SELECT_TF_OPS, "
             f"or install a plugin that offers {printable(flex[0])}"
@@ -632,15 +627,11 @@ def _advice(ops: Sequence[str], table: dict[str, Known], failed: Sequence[Plugin
     broken = {plugin.distribution for plugin in failed}
     for provider in sorted({table[op].provider for op in ops if op in table} - broken):
         version = _installed(provider)
-        lines.append(
-            f"{provider} {version} does not run this: try a newer release, or see docs/coverage.md"
-            if version
-            else f"pip install {provider}"
-        )
+        newer = f"{provider} {version} does not run this: try a newer release, or see docs/coverage.md"
+        lines.append(newer if version else f"pip install {provider}")
     if broken:
         lines.append(f"repair, reinstall or remove {', '.join(map(printable, sorted(broken)))}")
-    foreign = [op for op in ops if op.startswith("custom:") and op not in flex and op not in table]
-    if foreign:
+    if foreign := [op for op in ops if op.startswith("custom:") and op not in flex and op not in table]:
         lines.append(f"{printable(foreign[0])} is a custom operator: its plugin comes from whoever made the model")
     return lines or ["no package is known to provide it"]
 
