@@ -126,7 +126,7 @@ def test_explain_of_a_pinned_operator(sodalite, toy, adder):
 
 
 def test_a_subgraph_that_is_not_there(sodalite, toy, adder, told):
-    told(sodalite("explain", adder, "--subgraph", 3), "there is no subgraph 3")
+    told(sodalite("explain", adder, "--subgraph", 3), "no subgraph 3")
 
 
 def test_plugins_lists_every_state(sodalite, toy, monkeypatch):
