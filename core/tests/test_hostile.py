@@ -212,10 +212,10 @@ _short(
 _short(
     "two producers",
     C,
-    'node 1 IF "y": output 0 is tensor 3 "y": an input, constant or variable, or made before',
+    'node 1 IF "y": output 0 is tensor 3 "y", which has a value before',
     lambda m: _node(m, 1, outputs=[Y]),
 )
-_short("one node makes a tensor twice", C, "or made before", lambda m: _node(m, 0, outputs=[Y, Y]))
+_short("one node makes a tensor twice", C, "which has a value before", lambda m: _node(m, 0, outputs=[Y, Y]))
 _short(
     "reader before producer",
     C,
@@ -243,19 +243,19 @@ _short(
 _short(
     "writes a constant",
     C,
-    'output 0 is tensor 1 "w": an input, constant or variable',
+    'output 0 is tensor 1 "w", which has a value before',
     lambda m: _node(m, 0, inputs=[0, -1, -1], outputs=[W]),
 )
 _short(
     "writes an input",
     C,
-    'output 0 is tensor 0 "x": an input, constant or variable',
+    'output 0 is tensor 0 "x", which has a value before',
     lambda m: _node(m, 0, inputs=[W, B], outputs=[X]),
 )
 _short(
     "writes a variable",
     C,
-    'output 0 is tensor 4 "state": an input, constant or variable',
+    'output 0 is tensor 4 "state", which has a value before',
     lambda m: _node(m, 0, outputs=[STATE]),
 )
 _short(
@@ -269,10 +269,10 @@ _short(
 _short(
     "unknown element type",
     U,
-    'tensor 0 "x": element type is 23; this version knows 0 to 22',
+    'tensor 0 "x": element type is 23; known are 0 to 22',
     lambda m: _tensor(m, X, type=23),
 )
-_short("negative element type", U, "element type is -1; this version", lambda m: _tensor(m, X, type=-1))
+_short("negative element type", U, "element type is -1; known", lambda m: _tensor(m, X, type=-1))
 _short(
     "negative dimension",
     C,
@@ -336,7 +336,7 @@ _short(
 _short(
     "weights in another file",
     U,
-    "data in another file (external_buffer)",
+    "external_buffer is not supported",
     lambda m: _tensor(m, W, external_buffer=1),
 )
 _short(
@@ -470,7 +470,7 @@ _short(
 _short(
     "blocks of negative size",
     C,
-    "in blocks of -1",
+    "blocks of -1",
     lambda m: _quant(m, W, details=Table("BlockwiseQuantization", scales=1, zero_points=-1, block_size=-1)),
 )
 _short(
@@ -484,7 +484,7 @@ _short(
 _short(
     "blocks of a shape",
     U,
-    'tensor 1 "w": quantisation in blocks of shape [1, 32]; only block_size is supported',
+    'tensor 1 "w": blocks of shape [1, 32]; only block_size is supported',
     lambda m: _quant(
         m, W, details=Table("BlockwiseQuantization", scales=1, zero_points=-1, block_shape=[1, 32])
     ),
@@ -494,13 +494,13 @@ _short(
 _short(
     "traversal order with a gap",
     C,
-    'tensor 7 "sp": sparse storage: traversal order [0, 2] and block map []',
+    'tensor 7 "sp": sparse storage: order [0, 2] and blocks of []',
     lambda m: _sparse(m, traversal_order=[0, 2]),
 )
 _short(
     "traversal order too long",
     C,
-    "sparse storage: traversal order",
+    "sparse storage: order",
     lambda m: _sparse(m, traversal_order=[0, 1, 2]),
 )
 _short(
@@ -512,7 +512,7 @@ _short(
 _short(
     "block map out of range",
     C,
-    "block map [5]",
+    "blocks of [5]",
     lambda m: _sparse(
         m,
         traversal_order=[0, 1, 2],
@@ -523,7 +523,7 @@ _short(
 _short(
     "blocks of size 0",
     C,
-    "blocks of 0 do not divide dimension 1",
+    "blocks of 0 in dimension 1",
     lambda m: _sparse(
         m,
         traversal_order=[0, 1, 2],
@@ -534,7 +534,7 @@ _short(
 _short(
     "blocks that do not divide",
     C,
-    "blocks of 3 do not divide dimension 1, 4 long",
+    "blocks of 3 in dimension 1 of [2, 4]",
     lambda m: _sparse(
         m,
         traversal_order=[0, 1, 2],
@@ -545,7 +545,7 @@ _short(
 _short(
     "dense size against shape",
     C,
-    "level 0 of format 0, 3 long, does not fit 1 rows of 2",
+    "level 0 of format 0, 3 long, for 1 rows of 2",
     lambda m: _set(m.subgraphs[0].tensors[SP].sparsity.dim_metadata[0], dense_size=3),
 )
 _short(
@@ -557,19 +557,19 @@ _short(
 _short(
     "compressed level without indices",
     C,
-    "level 1 of format 1, 0 long, does not fit 2 rows of 4",
+    "level 1 of format 1, 0 long, for 2 rows of 4",
     lambda m: _tensor(m, SP, sparsity=_bare_csr()),
 )
 _short(
     "too few segments",
     C,
-    "level 1 of format 1, 0 long, does not fit 2 rows of 4",
+    "level 1 of format 1, 0 long, for 2 rows of 4",
     lambda m: _sparse(m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 3])).dim_metadata),
 )
 _short(
     "segments not ascending",
     C,
-    "does not fit 2 rows of 4",
+    "for 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[0, 4, 3])).dim_metadata
     ),
@@ -577,7 +577,7 @@ _short(
 _short(
     "segments that do not start at 0",
     C,
-    "does not fit 2 rows of 4",
+    "for 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Uint8Vector", values=[1, 1, 3])).dim_metadata
     ),
@@ -585,7 +585,7 @@ _short(
 _short(
     "negative segment",
     C,
-    "does not fit 2 rows of 4",
+    "for 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_segments=Table("Int32Vector", values=[0, -1, 3])).dim_metadata
     ),
@@ -593,7 +593,7 @@ _short(
 _short(
     "column index out of range",
     C,
-    "level 1 of format 1, 0 long, does not fit 2 rows of 4",
+    "level 1 of format 1, 0 long, for 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_indices=Table("Int32Vector", values=[3, 0, 4])).dim_metadata
     ),
@@ -601,7 +601,7 @@ _short(
 _short(
     "negative column index",
     C,
-    "does not fit 2 rows of 4",
+    "for 2 rows of 4",
     lambda m: _sparse(
         m, dim_metadata=_csr(array_indices=Table("Int32Vector", values=[3, -1, 2])).dim_metadata
     ),
@@ -617,7 +617,7 @@ _short(
 _short(
     "padding of the future",
     U,
-    'node 0 CONV_2D "y": option padding is 2; this version knows 0 to 1 (SAME, VALID)',
+    'node 0 CONV_2D "y": option padding is 2; known are 0 to 1 (SAME, VALID)',
     lambda m: _set(m.subgraphs[0].operators[0].builtin_options, padding=2),
 )
 _short(
@@ -661,7 +661,7 @@ _short(
 _short(
     "signature output out of range",
     C,
-    'output "z" is tensor 4294967295, not one of',
+    'output "z" is tensor 4294967295; the subgraph',
     lambda m: _set(m.signature_defs[0].outputs[0], tensor_index=2**32 - 1),
 )
 _short(
@@ -689,7 +689,7 @@ def _other_union(operator: Any) -> Table:
     return Table("Operator", **fields, builtin_options_2=Table("StablehloCaseOptions"))
 
 
-@case(C, "subgraph 0 runs itself, by way of [1]")
+@case(C, "subgraph 0 runs itself: [0, 1, 0]")
 def call_on_itself(m: Any) -> None:
     """Subgraph 1 calls subgraph 0 back."""
     m.operator_codes.append(Table("OperatorCode", builtin_code=31, deprecated_builtin_code=31))
@@ -727,7 +727,7 @@ def calls_that_double_forty_times(m: Any) -> None:
     _chain(m, 40, 2)
 
 
-@case(C, "constants overlap: unpacked, they would be far larger than the file")
+@case(C, "constants overlap: they would be far larger than the file")
 def constants_that_overlap(m: Any) -> None:
     """A thousand packed constants, each a window on the whole file, shifted by a byte."""
     m.buffers += [Table("Buffer", offset=2 + i, size=4000) for i in range(1000)]

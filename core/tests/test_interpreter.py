@@ -762,7 +762,7 @@ def test_two_threads_at_once():
             lambda: it.resize_tensor_input(0, [2, 4]),
         ):
             with pytest.raises(
-                RuntimeError, match='the interpreter is in use by thread "worker": give each thread its own'
+                RuntimeError, match='the interpreter is in use by thread "worker": give each its own'
             ):
                 call()
     finally:
@@ -896,7 +896,7 @@ def test_a_delegate_that_is_not_there():
         interpreter(model, delegates=["nnapi"])
     with pytest.raises(ValueError, match="plugin 'mine': no device here"):
         interpreter(model, delegates=[("doubler", {"broken": True})])
-    with pytest.raises(ValueError, match=r"delegates are names, .* got 3"):
+    with pytest.raises(ValueError, match=r"a delegate is a name, .* got 3"):
         interpreter(model, delegates=[3])
     it = interpreter(model, delegates=[("auto", {"broken": True})])
     assert it.explain().owners == {"mine": 1}

@@ -1,10 +1,6 @@
-"""Run TensorFlow Lite models; every operator kernel comes from a plugin.
+"""Run TensorFlow Lite models: ``sodalite.load("model.tflite")(array)``; operator kernels come from plugins.
 
-    import sodalite
-    model = sodalite.load("model.tflite")
-    result = model(array)
-
-``sodalite.Interpreter`` has the interface of ``tf.lite.Interpreter``. Names are imported when first used.
+Names are imported when first used.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ import sys
 
 
 def main() -> int:
-    """Run the command; 2, and what to install, if it is not there."""
     try:
         from sodalite_tools.main import main as command
     except ModuleNotFoundError as error:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from .dtypes import DTYPES, OBJECTS, memory_dtype
 from .errors import DelegateError, DelegateLoadError, ShapeError, printable
 from .graph import Array, Graph, Quant, Shape, Sparsity, TensorSpec
 from .kernel import GENERATIONS, Delegate, Limits, Mode, Quality
-from .model import Model, open_model
+from .model import Content, Model, open_model
 from .plan import Explanation, Memory, Observer, Runner, called
 from .plugins import Registry
 from .resolve import Settings
@@ -37,7 +37,7 @@ STATE = OBJECTS - {"string"}
 
 
 class OpResolverType(enum.Enum):
-    """Which kernels may run: any; with BUILTIN_REF, only those of plugins without SIMD kernels."""
+    """BUILTIN_REF: only kernels of plugins without SIMD kernels."""
 
     AUTO = 0
     BUILTIN = 1
@@ -59,8 +59,6 @@ def load_delegate(
 
 
 def _exclusive(method: F) -> F:
-    """One thread at a time: the second gets an error."""
-
     @functools.wraps(method)
     def guarded(self: Interpreter, *args: Any, **named: Any) -> Any:
         lock = self._lock
@@ -76,7 +74,7 @@ def _exclusive(method: F) -> F:
 
 
 class _Held:
-    """Base of one view: lives as long as the view and everything made from it."""
+    """Base of a view: lives as long as all that is made from it."""
 
     def __init__(self, array: Array, what: str) -> None:
         self.array, self.what = array, what
@@ -134,9 +132,9 @@ class Interpreter:
         if isinstance(kernels, str):
             kernels = (kernels,)
         elif kernels is None and resolver is OpResolverType.BUILTIN_REF:
-            offers = sorted((o.kernel.quality, o.plugin) for op in (*registry.operators, "fused:") for o in registry.offers(op))
-            fast = {plugin for quality, plugin in offers if quality > Quality.PORTABLE}
-            kernels = dict.fromkeys(plugin for _, plugin in offers if plugin not in fast)
+            offers = (o for op in (*registry.operators, "fused:") for o in registry.offers(op))
+            best = {plugin: quality for quality, plugin in sorted((o.kernel.quality, o.plugin) for o in offers)}
+            kernels = [plugin for plugin, quality in best.items() if quality <= Quality.PORTABLE]
         wanted: list[Any] = list(experimental_delegates or ())
         if delegates is not None:
             wanted += [delegates] if isinstance(delegates, str) else delegates
@@ -157,7 +155,7 @@ class Interpreter:
                 if isinstance(item, Delegate):
                     chosen.append(item)
                 elif not isinstance(name, str):
-                    raise ValueError(f'delegates are names, (name, options) pairs, Delegate objects or "auto"; got {item!r}')
+                    raise ValueError(f"a delegate is a name, (name, options) or a Delegate; got {item!r}")
                 else:
                     try:
                         chosen.append(ends.enter_context(closing(load_delegate(name, options, registry=registry))))
@@ -185,8 +183,6 @@ class Interpreter:
         self._running = False
         self._held: weakref.WeakSet[_Held] = weakref.WeakSet()
 
-    # Life
-
     @_exclusive
     def close(self) -> None:
         """Release delegates, memory and the file; views given out stay valid."""
@@ -203,11 +199,9 @@ class Interpreter:
     def __repr__(self) -> str:
         return f"<sodalite.Interpreter {self._model.label if self._release.alive else '(closed)'}>"
 
-    # Running
-
     @_exclusive
     def allocate_tensors(self) -> None:
-        """Choose a kernel for every node and place all memory: needed first, and after a resize."""
+        """Choose kernels and place all memory: needed first, and after a resize."""
         self._allocate(0)
 
     @_exclusive
@@ -222,11 +216,9 @@ class Interpreter:
 
     @_exclusive
     def reset_all_variables(self) -> None:
-        """Set every variable tensor to its initial value."""
+        """Set variables to their initial values."""
         for runner in self._runners.values():
             runner.reset_variables()
-
-    # Values
 
     @_exclusive
     def set_tensor(self, tensor_index: int, value: Any) -> None:
@@ -242,10 +234,8 @@ class Interpreter:
         return self._get(self._runner(subgraph_index), tensor_index)
 
     def tensor(self, tensor_index: int) -> Callable[[], Array]:
-        """A function that returns a view of the tensor's memory. While one is held, memory is not moved."""
+        """A function that returns a view of the tensor's memory. While one is held, nothing runs."""
         return functools.partial(self._view, tensor_index)
-
-    # Descriptions
 
     def get_input_details(self) -> list[dict[str, Any]]:
         """One dictionary an input: name, index, shape, shape_signature (-1: may change), dtype, quantization, ..."""
@@ -267,7 +257,7 @@ class Interpreter:
         return {s.key: {"inputs": [*s.inputs], "outputs": [*s.outputs]} for s in self._model.signatures}
 
     def get_signature_runner(self, signature_key: str | None = None) -> SignatureRunner:
-        """A callable for one signature; the key may be left out if there is exactly one. ValueError lists them."""
+        """A callable for one signature; without a key, for the only one. ValueError lists them."""
         known: Mapping[Any, Entry] = _signatures(self._model)
         if signature_key is None and len(known) == 1:
             (signature_key,) = known
@@ -322,7 +312,7 @@ class Interpreter:
             self._lock.acquire()
             return self._lock
         name = next((t.name for t in threading.enumerate() if t.ident == self._thread), self._thread)
-        raise RuntimeError(f'the interpreter is in use by thread "{name}": give each thread its own, or use sodalite.load(...)')
+        raise RuntimeError(f'the interpreter is in use by thread "{name}": give each its own, or use sodalite.load(...)')
 
     def _free(self, doing: str) -> None:
         if self._running:
@@ -374,7 +364,6 @@ class Interpreter:
 
     @_exclusive
     def _call(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Set, run and get by name; resized only where shapes changed."""
         runner = self._runner(entry.graph)
         arrays = {entry.inputs[n].index: fit(value, entry.inputs[n]) for n, value in values.items()}
         for i, array in arrays.items():
@@ -430,9 +419,6 @@ def _item(items: Sequence[T], index: int, what: str = "tensor") -> T:
     return items[place]
 
 
-# Calling by name
-
-
 class Entry(NamedTuple):
     """One way into a model: a signature, or the first subgraph."""
 
@@ -464,13 +450,13 @@ def _signatures(model: Model) -> dict[str, Entry]:
 
 
 def _first(graph: Graph) -> Entry:
-    """By the tensors' names; ``input_0``, ... if some have none or the same."""
+    # by the tensors' names, if all have one of their own
     sides = []
     for what, indices in (("input", graph.inputs), ("output", graph.outputs)):
         tensors = [graph.tensors[i] for i in indices]
         named = {t.name: t for t in tensors}
         usable = len(named) == len(tensors) and "" not in named
-        sides.append(named if usable else {f"{what}_{place}": t for place, t in enumerate(tensors)})
+        sides.append(named if usable else {f"{what}_{i}": t for i, t in enumerate(tensors)})
     return Entry(0, *sides)
 
 
@@ -510,7 +496,7 @@ class SignatureRunner:
 
 
 class Session:
-    """Memory and state for one thread, made by ``model.session()``; weights are shared with the model."""
+    """Memory and state for one thread, made by ``model.session()``; weights are shared."""
 
     def __init__(self, entries: Mapping[str, Entry], label: str, how: Mapping[str, bool], own: Any = None) -> None:
         self._entries, self._label, self._how, self._own = entries, label, how, own
@@ -531,13 +517,12 @@ class Session:
     def __call__(self, value: Any = None, /, **named: Any) -> Any:
         """Run: ``model(x)`` with one input, else ``model(name=x, ...)`` or ``model({"name": x, ...})``.
 
-        Returns an array, or ``{name: array}`` of several; float32 for quantised tensors. ``raw=True``: quantised integers
-        in and out. ShapeError says what does not fit.
+        Returns an array, or ``{name: array}`` of several. ``raw=True``: quantised integers in and out.
         """
         entry, how = self._entry, dict(self._how)
         inputs = entry.inputs
         if "raw" in named and "raw" not in inputs:
-            how["raw"] = bool(named.pop("raw"))
+            how["raw"] = named.pop("raw")
         if isinstance(value, Mapping):
             named = {**value, **named}
         elif value is not None:
@@ -552,7 +537,7 @@ class Session:
         return next(iter(results.values())) if len(results) == 1 else results
 
     def signature(self, key: str) -> Self:
-        """The same, calling one signature. ValueError lists them."""
+        """The same, for one signature. ValueError lists them."""
         if key not in self._entries:
             raise _unsigned(f"no signature {quoted(key)}", self._entries)
         other = copying.copy(self)
@@ -597,10 +582,7 @@ class Session:
 
 
 class LoadedModel(Session):
-    """A model, ready to be called from any thread, made by ``sodalite.load``.
-
-    Each call has memory of its own; with state (variables or resources) calls wait for each other.
-    """
+    """A model, ready to be called from any thread, made by ``sodalite.load``; with state, calls wait for each other."""
 
     def __init__(self, model: Model, arguments: Mapping[str, Any], how: Mapping[str, bool]) -> None:
         super().__init__(_signatures(model) or {"": _first(model.graphs[0])}, model.label, how)
@@ -630,11 +612,10 @@ class LoadedModel(Session):
         raise RuntimeError(f"{self._label} is closed: load it again")
 
     def session(self) -> Session:
-        """Memory and state of its own for one thread."""
         return Session(self._entries, self._label, self._how, self._another())
 
     def close(self) -> None:
-        """Release memory; the file goes with the last session. Calls under way finish first."""
+        """Release memory; calls under way finish first, the file goes with the last session."""
         self._model.clear()
         with self._turn:
             while self._idle:
@@ -642,7 +623,7 @@ class LoadedModel(Session):
 
 
 def load(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
+    source: Content,
     *,
     raw: bool = False,
     resize: bool = False,
@@ -676,8 +657,6 @@ def _admitted(value: Any, spec: TensorSpec, *, raw: bool, resize: bool) -> Array
     raise misshapen(array, shape, spec, hint)
 
 
-# Values: what callers give and get for tensors
-
 _LITERAL = (list, tuple, int, float, complex)  # they have a kind, not a width
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 
@@ -685,8 +664,7 @@ _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
     """*value* as an array of the tensor's memory dtype, else ShapeError.
 
-    Arrays have that dtype, in any byte order; Python numbers its kind; strings are bytes or str. real: also arrays of
-    any dtype of that kind, and real numbers for a quantised tensor. Only float precision may be lost.
+    Arrays have that dtype, Python numbers its kind. real: arrays too; and real numbers for a quantised tensor.
     """
     memory = memory_dtype(spec.dtype)
     if type(value) is np.ndarray and value.dtype == memory and memory.kind != "O":
@@ -704,7 +682,7 @@ def fit(value: Any, spec: TensorSpec, *, real: bool = False) -> Array:
             steps = np.asarray(np.asarray(array, np.float32) / np.float32(quant.scale), np.float64)
         if np.isnan(steps).any():
             raise ShapeError(f"{where}: has NaN, which {spec.dtype} cannot hold")
-        nearest = np.trunc(steps + np.copysign(0.5, steps))  # half away from zero; exact, as steps are float32
+        nearest = np.trunc(steps + np.copysign(0.5, steps))  # half away from zero, exactly
         return np.asarray(np.clip(nearest + quant.zero_point, *_range(spec.dtype)), memory)
     if given.newbyteorder("=") == memory.newbyteorder("="):
         return array.astype(memory)
@@ -784,8 +762,6 @@ def formula(quant: Quant) -> str:
     return f"real = {quant.scale:g} * (q{-quant.zero_point:+})"
 
 
-# Descriptions, with the keys and types of TFLite's
-
 _int32 = functools.partial(np.array, dtype=np.int32)
 _NO_QUANT = Quant(np.zeros(0, np.float32), np.zeros(0, np.int64))
 
@@ -795,7 +771,6 @@ def _numpy_type(spec: TensorSpec) -> type[np.generic]:
 
 
 def tensor_details(graph: Graph, spec: TensorSpec, shape: Shape | None, *, compress: bool = False) -> dict[str, Any]:
-    """shape: the current one; compress: equal zero points are shown once."""
     quant = spec.quant or _NO_QUANT
 
     def stored(tensor: int, otherwise: Array) -> Array:

@@ -1,7 +1,4 @@
-"""An open model: the tables of a file -> Graphs, and its bytes -> constants in memory form.
-
-All that later stages rely on is checked here; what is odd where nobody reads it passes.
-"""
+"""An open model: the tables of a file -> Graphs; all that later stages rely on is checked."""
 
 from __future__ import annotations
 
@@ -25,17 +22,16 @@ from .graph import EMPTY, Array, Graph, Node, Quant, Shape, Signature, Source, S
 __all__ = ["Model", "open_model"]
 
 _TYPES = tuple(DTYPES)
+Content = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 
 class Model:
     """An open model; `open_model` makes it.
 
     graphs: the main one first. metadata: name -> bytes. min_runtime: the first TensorFlow release that runs it, or "".
-    path: None for a model from memory. label: what messages call it. nbytes: of the file; weights_nbytes: of its
-    constants. packed: packed weights, shared by all interpreters of this model; hold *lock* to change it.
+    path: None if from memory. label: its name in messages. packed: weights packed for kernels; hold *lock* to change it.
 
-    Constants are views of the file, which is let go with the last of them: closing early cannot crash. A mapped file
-    must not change while it is open.
+    Constants are views of the file, which is let go with the last of them. A mapped file must not change while it is open.
     """
 
     def __init__(
@@ -50,8 +46,7 @@ class Model:
             self._lower(schema.read(view), view.cast("B"))
         except schema.SchemaError as error:
             cut = any(words in str(error) for words in ("past the end of", "outside the file"))
-            hint = "; was the file cut short, or damaged?" if cut else ""
-            raise CorruptModelError(f"{label}: {error}{hint}") from None
+            raise CorruptModelError(f"{label}: {error}{'; was the file cut short, or damaged?' * cut}") from None
         except ModelError as error:
             raise type(error)(f"{label}: {error}") from None
 
@@ -64,21 +59,16 @@ class Model:
         codes = _each(model.operator_codes, _code, "operator code {}".format)
         count, signatures = len(model.subgraphs), model.signature_defs
         self.graphs: tuple[Graph, ...] = _each(
-            model.subgraphs,
-            lambda i, table: _Subgraph(i, table, codes, constants, count).graph(),
-            "subgraph {}".format,
+            model.subgraphs, lambda i, t: _Subgraph(i, t, codes, constants, count).graph(), "subgraph {}".format
         )
         _check_calls(self.graphs)
         self.signatures: tuple[Signature, ...] = _each(
             signatures, self._signature, lambda i: _name("signature", signatures[i].signature_key)
         )
-        if len({signature.key for signature in self.signatures}) < len(self.signatures):
+        if len({s.key for s in self.signatures}) < len(self.signatures):
             raise CorruptModelError("two signatures have the same key")
         self.metadata: Mapping[str, memoryview] = MappingProxyType(
-            {
-                entry.name or "": constants.buffer(entry.buffer, _name("metadata", entry.name) + ": ")[0].data
-                for entry in model.metadata
-            }
+            {m.name or "": constants.buffer(m.buffer, _name("metadata", m.name) + ": ")[0].data for m in model.metadata}
         )
         said = bytes(self.metadata.get("min_runtime_version", b""))
         self.min_runtime = printable(said[:16].split(b"\0")[0].decode("utf-8", "replace"))
@@ -89,9 +79,8 @@ class Model:
     def _signature(self, _: int, table: Table) -> Signature:
         inside("subgraph", table.subgraph_index, len(self.graphs))
         graph = self.graphs[table.subgraph_index]
-        inputs = _names("input", table.inputs, graph.inputs)
-        outputs = _names("output", table.outputs, graph.outputs)
-        return Signature(table.signature_key or "", graph.index, inputs, outputs)
+        sides = _names("input", table.inputs, graph.inputs), _names("output", table.outputs, graph.outputs)
+        return Signature(table.signature_key or "", graph.index, *sides)
 
     def __repr__(self) -> str:
         return f"<sodalite Model {self.label}: {'closed' if self.closed else f'{self.nbytes:,} bytes'}>"
@@ -103,14 +92,13 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Forget graphs, metadata and packed weights."""
         with self.lock:
             self.closed = True
             self.graphs, self.signatures, self.metadata = (), (), EMPTY
             self.packed.clear()
 
     def check_unchanged(self) -> None:
-        """ModelError if the mapped file was written to; one that was replaced or deleted is still mapped."""
+        """ModelError if the mapped file was written to; it may be replaced or deleted."""
         try:
             now = os.stat(self.path or "")
         except OSError:
@@ -119,18 +107,16 @@ class Model:
         same = (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
         if not same and os.path.samestat(then, now):
             raise ModelError(
-                f"{self.label}: the file was changed while it is open ({then.st_size:,} bytes then, "
-                f"{now.st_size:,} now): open it again, or with copy=True"
+                f"{self.label}: the file was changed while it is open ({then.st_size:,} bytes then, {now.st_size:,} now): "
+                "open it again, or with copy=True"
             )
 
 
-def open_model(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes], *, copy: bool = False
-) -> Model:
+def open_model(source: Content, *, copy: bool = False) -> Model:
     """Open, verify and lower a .tflite model.
 
-    source: a path, bytes (a writable buffer is copied), or a binary file, read to its end; others are a TypeError.
-    copy, or SODALITE_COPY=1: read the file instead of mapping it, so that it may change later. Raises ModelError.
+    source: a path, bytes (a writable buffer is copied), or a binary file, else TypeError. copy, or SODALITE_COPY=1: read
+    the file instead of mapping it. Raises ModelError.
     """
     if isinstance(source, (str, os.PathLike)):
         return _open_path(os.fsdecode(source), copy or os.environ.get("SODALITE_COPY", "0") not in ("", "0"))
@@ -146,7 +132,6 @@ def open_model(
     except TypeError:
         got = type(source).__name__
         raise TypeError(f"a model is opened from a path, bytes, or a binary file, got {got}") from None
-    # what was verified must stay as it was
     return Model(view if view.readonly and view.c_contiguous else bytes(view), path=None, label=label)
 
 
@@ -157,7 +142,7 @@ def _label(path: str) -> str:
 def _open_path(path: str, copy: bool) -> Model:
     label = _label(path)
     try:
-        _check_regular(os.stat(path), path)  # a device should not notice us; NONBLOCK: what became a pipe since then
+        _check_regular(os.stat(path), path)  # a device should not notice us, a new pipe not block
         flags = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_CLOEXEC"))
         with open(os.open(path, os.O_RDONLY | flags), "rb") as file:
             state = os.fstat(file.fileno())
@@ -173,7 +158,7 @@ def _open_path(path: str, copy: bool) -> Model:
 
 
 def _mapped(number: int) -> Any:
-    """The file mapped read-only; None if it is empty, or the platform or file system cannot."""
+    """None if the file is empty, or cannot be mapped here."""
     try:
         import mmap
 
@@ -205,7 +190,7 @@ def _near(path: str) -> str:
 
 
 def _each(tables: Sequence[Table], work: Callable[[int, Table], Any], place: Callable[[int], str]) -> Any:
-    """The tuple of work(i, table); errors say place(i)."""
+    """work(i, table); errors say place(i)."""
     done = []
     for i, table in enumerate(tables):
         try:
@@ -220,9 +205,7 @@ def _name(what: str, name: str | None) -> str:
 
 
 def _code(_: int, code: Table) -> tuple[str, int]:
-    """The operator's name and version."""
-    # old files have only the byte field, which ends at 127
-    number = max(code.deprecated_builtin_code, code.builtin_code)
+    number = max(code.deprecated_builtin_code, code.builtin_code)  # old files have only the first
     op = schema.enum_name("BuiltinOperator", number)
     if number < 0 or (op == "CUSTOM" and not code.custom_code):
         raise CorruptModelError(f"{op} without a name")
@@ -233,15 +216,13 @@ def _code(_: int, code: Table) -> tuple[str, int]:
 
 def _member(what: str, number: int, names: Sequence[str]) -> str:
     if not 0 <= number < len(names):
-        raise UnsupportedModelError(
-            f"{what} is {number}; this version knows 0 to {len(names) - 1} ({', '.join(names)})"
-        )
+        raise UnsupportedModelError(f"{what} is {number}; known are 0 to {len(names) - 1} ({', '.join(names)})")
     return names[number]
 
 
 @cache
 def _options_of(op: str) -> tuple[str, Mapping[str, Sequence[str]], Mapping[str, Any]]:
-    """The kind of the options table, the members of options of enum type, the defaults."""
+    """The kind of the table, the members of enums, the defaults."""
     kind = schema.options_kind(op) or ""
     enums: dict[str, Sequence[str]] = {}
     defaults = {}
@@ -254,7 +235,6 @@ def _options_of(op: str) -> tuple[str, Mapping[str, Sequence[str]], Mapping[str,
 
 
 def _option(name: str, value: Any, enums: Mapping[str, Sequence[str]]) -> Any:
-    """The value in the form that Node describes."""
     if isinstance(value, np.ndarray):
         if value.dtype == np.uint8:
             return value.tobytes()
@@ -265,8 +245,6 @@ def _option(name: str, value: Any, enums: Mapping[str, Sequence[str]]) -> Any:
 
 
 class _Subgraph:
-    """A subgraph on its way to a Graph."""
-
     def __init__(
         self, index: int, table: Table, codes: Sequence[tuple[str, int]], constants: Constants, graphs: int
     ) -> None:
@@ -274,7 +252,7 @@ class _Subgraph:
         self.inputs = self.indices("input", table.inputs)
         self.producer = {j: i for i, node in enumerate(table.operators) for j in node.outputs.tolist()}
         self.tensors: tuple[TensorSpec, ...] = ()
-        self.ready = {-1, *self.inputs}  # have a value when the next node runs, or need none
+        self.ready = {-1, *self.inputs}  # need none, or have a value by now
 
     def graph(self) -> Graph:
         table = self.table
@@ -328,13 +306,13 @@ class _Subgraph:
         if len(signature) != len(sizes) or min(signature, default=0) < -1:
             raise CorruptModelError(f"shape signature {few(signature)} for shape {few(sizes)}")
         if table.external_buffer:
-            raise UnsupportedModelError("data in another file (external_buffer) are not supported")
+            raise UnsupportedModelError("external_buffer is not supported")
         for sub in table.variant_tensors:
             _member("element type", sub.type, _TYPES)
         has_data = self.constants.buffer(table.buffer)[0].size
         made = table.is_variable or i in self.producer or i in self.ready
         sparsity = data = source = None
-        # a tensor without elements that nothing makes is an empty constant, as in LiteRT
+        # without elements, and nothing makes it: an empty constant, as in LiteRT
         if has_data or (not made and 0 in shape and dtype.name not in OBJECTS):
             if table.is_variable:
                 raise CorruptModelError(f"a variable with constant data (buffer {table.buffer})")
@@ -371,9 +349,7 @@ class _Subgraph:
             points = np.zeros(count, np.int64)
             points.flags.writeable = False
         if points.size != count or (count > 1 and (axis, count) not in enumerate(shape)):
-            raise CorruptModelError(
-                f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}; want one, or one a channel"
-            )
+            raise CorruptModelError(f"{count} scales and {points.size} zero points for dimension {axis} of {few(shape)}")
         if dtype.memory.kind not in "iu":  # nobody reads them
             return Quant(scales, points, axis) if scales.min() > 0 else None
         low = -(1 << dtype.bits - 1) if dtype.memory.kind == "i" else 0
@@ -392,10 +368,10 @@ class _Subgraph:
         self.indices("scales", np.array([table.scales]))
         self.indices("zero points", np.array([table.zero_points]), -1)
         if kind == "blockwise" and table.block_shape.size:
-            raise UnsupportedModelError(f"quantisation in blocks of shape {few(table.block_shape.tolist())}; only block_size is supported")
+            raise UnsupportedModelError(f"blocks of shape {few(table.block_shape.tolist())}; only block_size is supported")
         axes = tuple(table.quantized_dimensions.tolist()) if kind == "multiaxis" else ()
         if min((table.block_size, *axes)) < 0:
-            raise CorruptModelError(f"quantisation in blocks of {table.block_size} along dimensions {few(axes)}")
+            raise CorruptModelError(f"blocks of {table.block_size} along dimensions {few(axes)}")
         return Quant(*none, 0, kind, table.scales, table.zero_points, table.block_size, axes)
 
     def node(self, i: int, table: Table) -> Node:
@@ -406,7 +382,7 @@ class _Subgraph:
         outputs = self.indices("output", table.outputs)
         for place, j in enumerate(outputs):
             if j in self.ready:
-                raise CorruptModelError(f"output {place} is {self.name(j)}: an input, constant or variable, or made before")
+                raise CorruptModelError(f"output {place} is {self.name(j)}, which has a value before")
             self.ready.add(j)
         options = self.options(op, table)
         subgraphs = tuple(j for name in options if "subgraph" in name for j in np.ravel(options[name]).tolist())
@@ -414,9 +390,7 @@ class _Subgraph:
             inside("runs subgraph", j, self.graphs)
         custom = table.custom_options
         if not custom.size:
-            custom = self.constants.outside(
-                "custom options", table.large_custom_options_offset, table.large_custom_options_size
-            )
+            custom = self.constants.outside("custom options", table.large_custom_options_offset, table.large_custom_options_size)
         flags = enumerate(zip(inputs, table.mutating_variable_inputs.tolist(), strict=False))
         return Node(
             i,
@@ -446,7 +420,7 @@ class _Subgraph:
 
 
 def _check_calls(graphs: Sequence[Graph]) -> None:
-    """Refuse subgraphs that run themselves, and nests that would explode."""
+    """No subgraph may run itself, no nest explode."""
     calls = [[j for node in graph.nodes for j in node.subgraphs] for graph in graphs]
     left = 65_536 + len(graphs)
 
@@ -454,7 +428,7 @@ def _check_calls(graphs: Sequence[Graph]) -> None:
         nonlocal left
         left -= 1
         if i in path:
-            raise CorruptModelError(f"subgraph {i} runs itself, by way of {few(path[path.index(i) + 1 :])}")
+            raise CorruptModelError(f"subgraph {i} runs itself: {few((*path, i))}")
         if len(path) == 64 or left < 0:
             raise UnsupportedModelError(f"subgraph {i} runs inside others: at most 64 deep, 65,536 in all")
         for j in calls[i]:
@@ -470,69 +444,59 @@ def _names(what: str, maps: Sequence[Table], ends: Sequence[int]) -> Mapping[str
     for entry in maps:
         name, i = entry.name or "", entry.tensor_index
         if name in names or i not in known:
-            why = "there twice" if name in names else f"tensor {i}, not one of the subgraph's {what}s {few(ends)}"
+            why = "there twice" if name in names else f"tensor {i}; the subgraph's {what}s are {few(ends)}"
             raise CorruptModelError(f"{_name(what, name)} is {why}")
         names[name] = i
     return MappingProxyType(dict(sorted(names.items())))
 
 
 class Constants:
-    """The buffers of a model. What has to be unpacked is made once; in all it may read the file four times over."""
+    """The buffers of a model. Each is unpacked once; in all that may read the file four times over."""
 
     def __init__(self, model: Table, file: memoryview, path: str | None) -> None:
         self._path, self._file = path, np.frombuffer(file, np.uint8)
         self._made: dict[tuple[int, int, str], Array] = {}
         self._left = 4 * file.nbytes
         self._buffers = [
-            (b.data, vector_offset(b, "data"))
-            if b.data.size
-            else (self.outside(f"buffer {i}", b.offset, b.size), b.offset)
+            (b.data, vector_offset(b, "data")) if b.data.size else (self.outside(f"buffer {i}", b.offset, b.size), b.offset)
             for i, b in enumerate(model.buffers)
         ]
         if self._buffers and self._buffers[0][0].size:
-            raise CorruptModelError("buffer 0 has data; it must be empty")
+            raise CorruptModelError("buffer 0 has data")
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers, shared ones counted once."""
         return sum(size for _, size in {(at, raw.size) for raw, at in self._buffers})
 
     def outside(self, what: str, offset: int, nbytes: int) -> Array:
-        """The *nbytes* at *offset* of the file; none at offset 0 or 1 ("not yet written")."""
         total = self._file.size
-        if offset < 2:
+        if offset < 2:  # not yet written
             return self._file[:0]
         if nbytes > total - offset:
             raise CorruptModelError(f"{what}: {nbytes:,} bytes at {offset:,} run past the end of the file ({total:,} bytes)")
         return self._file[offset : offset + nbytes]
 
     def buffer(self, index: int, what: str = "") -> tuple[Array, int]:
-        """The bytes of a buffer and where they lie in the file; number 0 stands for no data."""
+        """Its bytes and where they lie in the file; 0 stands for no data."""
         if not index:
             return self._file[:0], 0
         inside(f"{what}buffer", index, len(self._buffers))
         return self._buffers[index]
 
     def array(self, buffer: int, dtype: DType, shape: Shape) -> tuple[Array, Source]:
-        """The elements of a constant, read-only, in memory form; a buffer may be longer, as in LiteRT."""
+        """The elements of a constant; a buffer may be longer, as in LiteRT."""
         raw, at = self.buffer(buffer)
         memory, count = dtype.memory, prod(shape)
         nbytes = -(-count * dtype.bits // 8)
         if raw.size < nbytes:
-            raise CorruptModelError(
-                f"buffer {buffer} has {raw.size:,} bytes, {count:,} elements of {dtype.name} take {nbytes:,}"
-            )
+            raise CorruptModelError(f"buffer {buffer} has {raw.size:,} bytes, {count:,} elements of {dtype.name} take {nbytes:,}")
         if memory.kind == "O":
             if dtype.name != "string":
                 raise CorruptModelError(f"a {dtype.name} with constant data (buffer {buffer})")
             data, nbytes = self._unpacked(raw, at, dtype), raw.size
             if data.size != count:
                 raise CorruptModelError(f"{data.size:,} strings are stored, {few(shape)} holds {count:,}")
-        elif (
-            dtype.name in PACKED
-            or at % memory.itemsize
-            or (memory.kind == "b" and raw[:nbytes].max(initial=0) > 1)
-        ):
+        elif dtype.name in PACKED or at % memory.itemsize or (memory.kind == "b" and raw[:nbytes].max(initial=0) > 1):
             data = self._unpacked(raw, at, dtype)[:count]
         else:
             data = raw[:nbytes].view(memory)
@@ -545,7 +509,7 @@ class Constants:
         if key not in self._made:
             self._left -= raw.size
             if self._left < 0:
-                raise CorruptModelError("constants overlap: unpacked, they would be far larger than the file")
+                raise CorruptModelError("constants overlap: they would be far larger than the file")
             self._made[key] = unpack(raw, dtype)
         return self._made[key]
 
@@ -553,18 +517,17 @@ class Constants:
 def unpack(raw: Array, dtype: DType) -> Array:
     """All elements in *raw*, uint8 (n,), in memory form.
 
-    Packed integers: the first in the lowest bits. String table: int32 count n, n + 1 int32 byte positions counted from
-    its start, the bytes.
+    Packed integers: the first in the lowest bits. Strings: int32 count n, n + 1 int32 positions in *raw*, the bytes.
     """
     memory, bits = dtype.memory, dtype.bits
     if memory.kind == "O":
         return _unpack_strings(raw)
     if memory.kind == "b":
-        return raw.astype(bool)  # numpy wants 0 and 1, C++ calls the rest true
+        return raw.astype(bool)  # any but 0 is true
     if bits >= 8:
         return raw[: raw.size // memory.itemsize * memory.itemsize].copy().view(memory)
     rows: Array = np.empty((raw.size, 8 // bits), memory)
-    for place in range(8 // bits):  # to the top of the byte, then down: an arithmetic shift for int8
+    for place in range(8 // bits):  # up, then down: an arithmetic shift for int8
         np.left_shift(raw, 8 - bits * (place + 1), out=rows[:, place].view(np.uint8))
     rows >>= 8 - bits
     return rows.reshape(-1)
@@ -589,22 +552,20 @@ def inside(what: str, number: int, count: int) -> None:
 
 
 def few(items: Sequence[object]) -> str:
-    """*items* for a message."""
     return f"[{', '.join(map(str, items[:12]))}{f', ... {len(items):,} in all' if len(items) > 12 else ''}]"
 
 
 def shape_of(sizes: list[int], dtype: DType) -> Shape:
-    """*sizes* as a shape, unknown ones as 1."""
     if min(sizes, default=0) < -1:
         raise CorruptModelError(f"shape {few(sizes)} has a negative dimension")
-    # numpy counts past a 0, too: (0, 2**31 - 1, 2**31 - 1, 2**31 - 1) is no shape there
+    # numpy counts past a 0, too
     if len(sizes) > 32 or abs(prod(size or 1 for size in sizes)) * dtype.bits > 1 << 50:
         raise UnsupportedModelError(f"shape {few(sizes)}; at most 32 dimensions and 2**47 bytes are supported")
     return tuple(1 if size == -1 else size for size in sizes)
 
 
 def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
-    """How a sparse constant is stored, and how many elements; traversal order counts dimensions of blocks from n on."""
+    """How a sparse constant is stored, and how many elements."""
 
     def check(right: object, what: str) -> None:
         if not right:
@@ -616,20 +577,17 @@ def sparsity_of(table: Table, shape: Shape) -> tuple[Sparsity, int]:
         sorted(order) == [*range(rank + len(blocks))]
         and len(levels) == len(order)
         and len({*blocks} & {*range(rank)}) == len(blocks),
-        f"traversal order {few(order)} and block map {few(blocks)} for {rank} dimensions, {len(levels)} levels",
+        f"order {few(order)} and blocks of {few(blocks)} for {rank} dimensions, {len(levels)} levels",
     )
     sizes = [*shape, *(levels[order.index(rank + i)].dense_size for i in range(len(blocks)))]
     for whole, size in zip(blocks, sizes[rank:], strict=True):
-        check(
-            size > 0 and shape[whole] % size == 0,
-            f"blocks of {size} do not divide dimension {whole}, {shape[whole]} long",
-        )
+        check(size > 0 and shape[whole] % size == 0, f"blocks of {size} in dimension {whole} of {few(shape)}")
         sizes[whole] //= size
     dims: list[tuple[Any, ...]] = []
     count = 1
     for dim, level in zip(order, levels, strict=True):
         size, parts = sizes[dim], (level.array_segments, level.array_indices)
-        misfit = f"level {len(dims)} of format {level.format}, {level.dense_size} long, does not fit {count:,} rows of {size}"
+        misfit = f"level {len(dims)} of format {level.format}, {level.dense_size} long, for {count:,} rows of {size}"
         if level.format == 0:
             check(level.dense_size == size, misfit)
             dims.append(("dense", size))
