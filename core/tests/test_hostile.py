@@ -655,7 +655,7 @@ _short(
 _short(
     "signature input that is none",
     C,
-    'signature "serve": input "x" is tensor 1, not one of the subgraph\'s inputs [0]',
+    'signature "serve": input "x" is tensor 1; the subgraph\'s inputs are [0]',
     lambda m: _set(m.signature_defs[0].inputs[0], tensor_index=1),
 )
 _short(
