@@ -9,11 +9,12 @@ from sodalite_testkit.suite import kernels_of
 
 test_ops = conformance("cpu_ref")
 
-# A case is one operator. These want several, a subgraph or a sparse constant: tested by models of their own.
+# A case is one operator. These want several, a subgraph, a sparse constant or many runs: tested by models of their own.
 MODELS = {
     "test_control.py": "ASSIGN_VARIABLE CALL CALL_ONCE HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT HASHTABLE_SIZE IF "
     "READ_VARIABLE STABLEHLO_CASE STABLEHLO_COMPOSITE STABLEHLO_WHILE VAR_HANDLE WHILE",
     "test_densify.py": "DENSIFY",
+    "test_random.py": "MULTINOMIAL RANDOM_STANDARD_NORMAL RANDOM_UNIFORM STABLEHLO_RNG_BIT_GENERATOR",
     "test_stablehlo.py": "STABLEHLO_REDUCE_WINDOW STABLEHLO_SCATTER",
 }
 
