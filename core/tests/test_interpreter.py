@@ -484,7 +484,7 @@ CALLS = {
     "no signatures": (
         lambda it: it.get_signature_runner(),
         ValueError,
-        'no signature "None"; the model\'s signatures: none; use set_tensor, invoke and get_tensor',
+        'a signature_key is wanted; the model\'s signatures: none; use set_tensor, invoke and get_tensor',
     ),
     "no such signature": (
         lambda it: it.get_signature_runner("f"),
@@ -718,7 +718,7 @@ def test_a_runner_called_wrongly(inputs, kind, said):
 def test_which_signature():
     """Without a key there must be exactly one."""
     with pytest.raises(
-        ValueError, match='no signature "None"; the model\'s signatures: "double", "add"'
+        ValueError, match='a signature_key is wanted; the model\'s signatures: "double", "add"'
     ):
         interpreter(signed()).get_signature_runner()
 

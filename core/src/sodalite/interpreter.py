@@ -263,7 +263,7 @@ class Interpreter:
             (signature_key,) = known
         name = f"signature {quoted(str(signature_key))}"
         if signature_key not in known:
-            raise _unsigned(f"no {name}", known)
+            raise _unsigned(f"no {name}" if signature_key is not None else "a signature_key is wanted", known)
         return SignatureRunner(self, name, known[signature_key])
 
     @property
