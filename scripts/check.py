@@ -190,6 +190,8 @@ def main(arguments: Sequence[str]) -> int:
     missing = sorted(expected - ran) if "--only" not in options else []
     print(f"ran on CPython {', '.join(sorted(ran - {'-'}, key=lambda v: tuple(map(int, v.split('.')))))}"
           f" in {time.monotonic() - started:.0f} s")  # fmt: skip
+    if not by_name:
+        print(f"FAILED: tox left no result and ended with exit code {done.returncode} (below 0: a signal ended it)")
     if missing:
         print(f"FAILED: found, but not run: {', '.join(missing)}")
     if wrong:
