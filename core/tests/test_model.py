@@ -521,7 +521,7 @@ def test_names_are_escaped() -> None:
 REFUSED = {
     "litert_testdata/0_subgraphs.tflite": "no subgraphs",
     "litert_testdata/no_subgraphs.tflite": "no subgraphs",
-    "litert_testdata/add_shared_tensors.tflite": "an input, constant or variable",
+    "litert_testdata/add_shared_tensors.tflite": "which has a value before",
     "litert_testdata/invalid_model.tflite": "not a .tflite file",
     "litert_testdata/test_model_broken.tflite": "not a .tflite file",
     "litert_testdata/segment_sum_invalid_buffer.tflite": "which nothing makes",
