@@ -484,7 +484,7 @@ CALLS = {
     "no signatures": (
         lambda it: it.get_signature_runner(),
         ValueError,
-        'a signature_key is wanted; the model\'s signatures: none; use set_tensor, invoke and get_tensor',
+        "a signature_key is wanted; the model's signatures: none; use set_tensor, invoke and get_tensor",
     ),
     "no such signature": (
         lambda it: it.get_signature_runner("f"),
