@@ -224,7 +224,6 @@ def build_one(package: Package, scratch: Path, tools: Path) -> Path:
     wheels = list(out.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         raise Trouble(f"{package.folder.relative_to(ROOT)}: the wheel cannot be built\n{tail(done.stdout)}")
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "deflate.py"), str(wheels[0])], env=environment, check=True)
     wheel = out.parent / f"{wheels[0].name}"
     os.replace(wheels[0], wheel)
     shutil.rmtree(out)
@@ -236,7 +235,7 @@ def build_tools(stale: Iterable[Package]) -> Path:
     known = {package.name for package in packages().values()}
     lines = {line for package in stale for line in package.build if requirement_name(line) not in known}
     # setuptools before 70.1 needs the package wheel beside it, which no pyproject.toml should have to name
-    wanted = sorted(lines | {"setuptools>=70.1", "zopfli"})
+    wanted = sorted(lines | {"setuptools>=70.1"})
     folder = WHEELS / f"tools-{sys.implementation.cache_tag}"
     stamp = folder / "requirements.json"
     if read_json(stamp).get("requirements") != wanted:
