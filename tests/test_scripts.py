@@ -262,3 +262,9 @@ def test_make_says_what_to_do_without_venv(tmp_path):
     done = subprocess.run(["make", f"PYTHON={path}", "demo"], cwd=siblings.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode
     assert "no module venv or ensurepip" in done.stderr
+
+
+def test_the_back_ends_of_schema_and_core_are_the_same():
+    """Each lies inside its package, where a build front end wants it; what one does the other does."""
+    mine, theirs = (siblings.ROOT / folder / "_build.py" for folder in ("core", "schema"))
+    assert mine.read_text(encoding="utf-8") == theirs.read_text(encoding="utf-8")

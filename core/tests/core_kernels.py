@@ -6,6 +6,22 @@ import numpy as np
 from sodalite.kernel import Buffers, KernelSet, NodeSpec, Prepared, Step
 
 
+def count(node: NodeSpec) -> Prepared:
+    """state += x; out = state."""
+
+    def bind(buffers: Buffers) -> Step:
+        state, x = buffers.inputs
+        out = buffers.outputs[0]
+
+        def step() -> None:
+            state[...] += x
+            out[...] = state
+
+        return step
+
+    return Prepared((node.inputs[0].shape,), bind, writes=frozenset({0}))
+
+
 def basic() -> KernelSet:
     """ADD, MUL, NEG, VIEW (may alias), COUNT (a variable), LOG_EFFECT, NONZERO (dynamic), SIZE (known value)."""
     kernels = KernelSet()
@@ -36,21 +52,7 @@ def basic() -> KernelSet:
     def inplace(node: NodeSpec) -> Prepared:
         return Prepared((node.inputs[0].shape,), lambda b: lambda: np.negative(b.inputs[0], out=b.outputs[0]), alias={0: 0})
 
-    @kernels.prepare("COUNT")
-    def count(node: NodeSpec) -> Prepared:
-        """state += x; out = state."""
-
-        def bind(buffers: Buffers) -> Step:
-            state, x = buffers.inputs
-            out = buffers.outputs[0]
-
-            def step() -> None:
-                state[...] += x
-                out[...] = state
-
-            return step
-
-        return Prepared((node.inputs[0].shape,), bind, writes=frozenset({0}))
+    kernels.register("COUNT", count)
 
     @kernels.prepare("LOG_EFFECT")
     def log_effect(node: NodeSpec) -> Prepared:

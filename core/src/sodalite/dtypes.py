@@ -30,7 +30,6 @@ def _table() -> dict[str, DType]:
 
 
 DTYPES: dict[str, DType] = _table()
-BY_CODE: dict[int, DType] = {d.code: d for d in DTYPES.values()}
 
 # Values of these types are Python objects: they never lie in the arena.
 OBJECTS = frozenset({"string", "resource", "variant"})
